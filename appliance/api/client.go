@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+
+	"islet/appliance/component"
+)
+
+// ErrUnreachable is returned when no daemon answers on the socket.
+var ErrUnreachable = errors.New("the node daemon does not answer")
+
+// Client talks to the daemon of this machine.
+type Client struct {
+	http   *http.Client
+	socket string
+}
+
+// NewClient returns a client of the daemon that listens on socket. Nothing is opened yet.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, socket: socket}
+}
+
+// Status returns the node's status.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	return s, c.call(ctx, http.MethodGet, "/v1/status", &s)
+}
+
+// Events returns the newest component events, oldest first.
+func (c *Client) Events(ctx context.Context) ([]component.Event, error) {
+	var e []component.Event
+	return e, c.call(ctx, http.MethodGet, "/v1/events", &e)
+}
+
+// Restart asks for a restart of one component.
+func (c *Client) Restart(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodPost, "/v1/components/"+url.PathEscape(name)+"/restart", &struct{}{})
+}
+
+// Snapshot takes a snapshot of the datastore and returns its path.
+func (c *Client) Snapshot(ctx context.Context) (string, error) {
+	var made map[string]string
+	err := c.call(ctx, http.MethodPost, "/v1/snapshots", &made)
+	return made["path"], err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://appliance"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if json.Unmarshal(body, &f) != nil || f.Error == "" {
+			f.Error = resp.Status
+		}
+		return errors.New(f.Error)
+	}
+	return json.Unmarshal(body, into)
+}

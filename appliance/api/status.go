@@ -1,0 +1,81 @@
+// Package api is how everything else talks to the node daemon: JSON over HTTP on a unix socket that
+// only root can open. It answers while Kubernetes is down.
+package api
+
+import (
+	"time"
+
+	"islet/appliance/component"
+	"islet/appliance/health"
+	"islet/appliance/pki"
+)
+
+// Status is one node on one screen.
+type Status struct {
+	Version      string             `json:"version"`
+	Site         string             `json:"site"`
+	Zone         string             `json:"zone,omitempty"`
+	Node         Node               `json:"node"`
+	StartedAt    time.Time          `json:"startedAt"`
+	Ready        bool               `json:"ready"` // every component is ready, the node included
+	Components   []component.Status `json:"components"`
+	Datastore    Datastore          `json:"datastore"`
+	Engines      Engines            `json:"engines"`
+	Images       Images             `json:"images"`
+	Bundle       Bundle             `json:"bundle"`
+	Certificates []pki.Entry        `json:"certificates"`
+	Problems     []health.Active    `json:"problems"`
+}
+
+// Node is this machine as the cluster knows it.
+type Node struct {
+	Name          string `json:"name"`
+	Address       string `json:"address"`
+	Interface     string `json:"interface"`
+	Role          string `json:"role"`
+	PodCIDR       string `json:"podCIDR,omitempty"`
+	ServiceCIDR   string `json:"serviceCIDR"`
+	ClusterDNS    string `json:"clusterDNS"`
+	Backend       string `json:"backend"`
+	MTU           int    `json:"mtu"`
+	Domain        string `json:"domain"` // of applications
+	Cgroup        string `json:"cgroup"` // v1, v2 or hybrid
+	OOMRestricted bool   `json:"oomRestricted"`
+	HTTPPort      int    `json:"httpPort"`
+	HTTPSPort     int    `json:"httpsPort"`
+}
+
+// Datastore is where the state is.
+type Datastore struct {
+	Store          string    `json:"store"`
+	Path           string    `json:"path"`
+	Bytes          int64     `json:"bytes"`
+	Snapshots      int       `json:"snapshots"`
+	NewestSnapshot time.Time `json:"newestSnapshot,omitzero"`
+	// Restored tells of a damaged database that a snapshot replaced; empty when that never happened.
+	Restored string `json:"restored,omitempty"`
+}
+
+// Engines is what the last start staged.
+type Engines struct {
+	Dir    string `json:"dir"`
+	Files  int    `json:"files"`
+	Staged int    `json:"staged"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Images is what has been imported since the start.
+type Images struct {
+	Carried  int   `json:"carried"`
+	Imported int   `json:"imported"`
+	Bytes    int64 `json:"bytes"`
+}
+
+// Bundle is what this node runs from.
+type Bundle struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Digest  string `json:"digest"`
+	Source  string `json:"source"`
+	Signed  string `json:"signed"`
+}

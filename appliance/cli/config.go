@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"islet/appliance/config"
+	"islet/appliance/host"
+	"islet/appliance/layout"
+)
+
+func newConfigCommand(e *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "config", GroupID: groupTool, Short: "Write, check and explain the answer file",
+		Long: `The answer file is one YAML document that says everything the appliance needs to be told. Every
+field has a default; an empty site is a valid one. The file of an installed node is
+` + layout.Default().Config() + `.`,
+		Example: `  appliance config example > site.yaml      a commented file to start from
+  appliance config validate site.yaml       every problem at once, with its line`,
+	}
+	cmd.AddCommand(newConfigExampleCommand(e), newConfigValidateCommand(e), newConfigShowCommand(e),
+		newConfigExplainCommand(e), newConfigSchemaCommand(e))
+	return cmd
+}
+
+func newConfigExampleCommand(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "example", Short: "Print a commented answer file with all fields and their defaults", Args: cobra.NoArgs,
+		Long: `Print an answer file that names every field with its default and says what it is for. Keep only
+the lines that you change: what is left out keeps following the defaults.`,
+		Example: "  appliance config example > site.yaml",
+		RunE: func(*cobra.Command, []string) error {
+			text, err := config.Example()
+			if err != nil {
+				return err
+			}
+			_, err = e.Stdio.Out.Write(text)
+			return err
+		},
+	}
+}
+
+// configReport is the JSON form of a validation.
+type configReport struct {
+	File     string           `json:"file"`
+	Valid    bool             `json:"valid"`
+	Problems []config.Problem `json:"problems"`
+	Warnings []config.Warning `json:"warnings"`
+	Derived  *config.Derived  `json:"derived,omitempty"`
+}
+
+func newConfigValidateCommand(e *Env) *cobra.Command {
+	var here bool
+	cmd := &cobra.Command{
+		Use: "validate FILE", Short: "Check an answer file and list every problem with its line", Args: cobra.ExactArgs(1),
+		Long: `Check an answer file. All problems are listed at once, each with line, column, field and what to
+do. Nothing of this machine is looked at, unless --here asks whether the file fits it.`,
+		Example: `  appliance config validate site.yaml
+  appliance config validate --here site.yaml      does it fit this machine's addresses, too?
+  appliance config validate -o json site.yaml`,
+	}
+	format := AddFormatFlag(cmd)
+	cmd.Flags().BoolVar(&here, "here", false, "also check that the file fits this machine")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		report, err := validateConfig(cmd, args[0], here)
+		if err != nil {
+			return err
+		}
+		if *format == FormatJSON || report.Valid {
+			if err := e.Print(*format, report, report.print); err != nil {
+				return err
+			}
+		}
+		switch {
+		case report.Valid:
+			return nil
+		case *format == FormatJSON:
+			return &ExitError{Code: CodeConfig}
+		}
+		return Exit(CodeConfig, config.Problems(report.Problems))
+	}
+	return cmd
+}
+
+func validateConfig(cmd *cobra.Command, file string, here bool) (configReport, error) {
+	cfg, warnings, err := config.Load(file)
+	report := configReport{File: file, Valid: err == nil, Problems: []config.Problem{}, Warnings: slices.Concat([]config.Warning{}, warnings)}
+	if err == nil && here {
+		facts, _ := host.Gather(cmd.Context()) // what could not be read is left out of the comparison
+		derived, deriveErr := config.Derive(cfg, facts)
+		report.Derived, err = &derived, deriveErr
+		report.Valid = err == nil
+	}
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		report.Problems = problems.In(file)
+		return report, nil
+	}
+	return report, err
+}
+
+func (r configReport) print(w io.Writer) error {
+	var b strings.Builder
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", warning)
+	}
+	fmt.Fprintf(&b, "%s is valid\n", r.File)
+	if d := r.Derived; d != nil {
+		fmt.Fprintf(&b, "here: node %s at %s on %s, pods by %s with an MTU of %d, applications under %s\n",
+			d.NodeName, d.Address, d.Interface, d.Backend, d.MTU, d.Domain)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func newConfigShowCommand(e *Env) *cobra.Command {
+	var effective bool
+	cmd := &cobra.Command{
+		Use: "show [FILE]", Short: "Print a configuration with all defaults filled in", Args: cobra.MaximumNArgs(1),
+		Long: `Print what the appliance would use: the file's values over the defaults. Without FILE it is the
+file of this node. With --effective each field is preceded by what it means.`,
+		Example: `  appliance config show
+  appliance config show --effective site.yaml`,
+	}
+	cmd.Flags().BoolVar(&effective, "effective", false, "explain each field in a comment")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		file := layout.Default().Config()
+		if len(args) > 0 {
+			file = args[0]
+		}
+		cfg, err := loadConfig(file)
+		if err != nil {
+			return err
+		}
+		text, err := config.Marshal(cfg, effective)
+		if err != nil {
+			return err
+		}
+		_, err = e.Stdio.Out.Write(text)
+		return err
+	}
+	return cmd
+}
+
+// loadConfig reads an answer file for a command that cannot go on without a valid one.
+func loadConfig(file string) (config.Config, error) {
+	cfg, _, err := config.Load(file)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		return cfg, Exit(CodeConfig, problems)
+	}
+	return cfg, Advise(err, "name an answer file, or write one: appliance config example")
+}
+
+func newConfigExplainCommand(e *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain [FIELD]", Short: "Explain a field of the answer file, or list all", Args: cobra.MaximumNArgs(1),
+		Example: `  appliance config explain
+  appliance config explain network.podCIDR
+  appliance config explain datastore      everything below it`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			for _, f := range config.Fields() {
+				names = append(names, cobra.CompletionWithDesc(f.Path, f.Doc))
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Long = "Explain a field of the answer file: what it means, what it may be, and what an empty value stands for."
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		field := strings.Join(args, "")
+		found := 0
+		for _, f := range config.Fields() {
+			if field != "" && f.Path != field && !strings.HasPrefix(f.Path, field+".") {
+				continue
+			}
+			found++
+			if _, err := fmt.Fprintf(e.Stdio.Out, "%s\n    %s\n", f.Path, f.Describe()); err != nil {
+				return err
+			}
+		}
+		if found == 0 {
+			return Exit(CodeUsage, Advise(fmt.Errorf("no field %q in the answer file", field), "appliance config explain lists all fields"))
+		}
+		return nil
+	}
+	return cmd
+}
+
+func newConfigSchemaCommand(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the answer file's JSON Schema, for editors and form generators", Args: cobra.NoArgs,
+		Long: `Print the form of the answer file as JSON Schema (draft 2020-12). Rules between fields are not in
+it: appliance config validate has the last word.`,
+		Example: "  appliance config schema > site.schema.json",
+		RunE: func(*cobra.Command, []string) error {
+			text, err := config.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.Stdio.Out, "%s\n", text)
+			return err
+		},
+	}
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"islet/bundle"
+	"islet/bundle/trust"
+)
+
+// Code is a process exit code. Its meaning is a promise to scripts: codes are added, never changed.
+// docs/operator/exit-codes.md lists them and a test compares the two.
+type Code int
+
+// The exit codes.
+const (
+	CodeOK            Code = 0
+	CodeUnexpected    Code = 1
+	CodeUsage         Code = 2
+	CodeTimeout       Code = 3
+	CodeBusy          Code = 4
+	CodeNotRoot       Code = 5
+	CodeNoFile        Code = 6
+	CodeConfig        Code = 10
+	CodePreflight     Code = 11
+	CodeNotInstalled  Code = 12
+	CodeNoDaemon      Code = 13
+	CodeUnhealthy     Code = 14
+	CodeExists        Code = 15
+	CodeForeign       Code = 20
+	CodeTruncated     Code = 21
+	CodeAltered       Code = 22
+	CodeUnsigned      Code = 23
+	CodeUntrusted     Code = 24
+	CodeNewer         Code = 25
+	CodeOversized     Code = 26
+	CodeInvalidBundle Code = 27
+	CodeNotInBundle   Code = 28
+	CodeInterrupted   Code = 130
+)
+
+// ErrNotRoot is returned by commands that need root.
+var ErrNotRoot = errors.New("this needs root")
+
+// ExitError gives an error its exit code. Commands make it with Exit where no sentinel of the table below says it already.
+// With a nil Err nothing is printed: it passes on the code of a child process that has told its reason itself.
+type ExitError struct {
+	Code Code
+	Err  error
+}
+
+// Exit wraps err so that the process ends with code. A nil err stays nil.
+func Exit(code Code, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ExitError{Code: code, Err: err}
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the error itself.
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// sentinelCodes maps what packages return to exit codes. The first match counts, so the more telling ones come first.
+func sentinelCodes() []struct {
+	err  error
+	code Code
+} {
+	return []struct {
+		err  error
+		code Code
+	}{
+		{bundle.ErrForeign, CodeForeign},
+		{bundle.ErrTruncated, CodeTruncated},
+		{bundle.ErrAltered, CodeAltered},
+		{bundle.ErrUnsigned, CodeUnsigned},
+		{bundle.ErrUntrusted, CodeUntrusted},
+		{bundle.ErrNewer, CodeNewer},
+		{bundle.ErrOversized, CodeOversized},
+		{bundle.ErrInvalid, CodeInvalidBundle},
+		{bundle.ErrNotFound, CodeNotInBundle},
+		{trust.ErrKey, CodeConfig},
+		{ErrNotRoot, CodeNotRoot},
+		{context.Canceled, CodeInterrupted},
+		{context.DeadlineExceeded, CodeTimeout},
+		{os.ErrDeadlineExceeded, CodeTimeout},
+		{fs.ErrNotExist, CodeNoFile},
+	}
+}
+
+// CodeOf returns the exit code for err: that of the outermost ExitError, else of the first sentinel it wraps.
+func CodeOf(err error) Code {
+	if err == nil {
+		return CodeOK
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		return exit.Code
+	}
+	for _, row := range sentinelCodes() {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	return CodeUnexpected
+}

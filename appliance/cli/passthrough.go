@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"islet/appliance/runtime"
+)
+
+func newKubectlCommand(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "kubectl [ARGUMENT...]",
+		Short:   "Run kubectl against this node's cluster as its administrator",
+		GroupID: groupLook,
+		Long: `Runs the kubectl of the version that this node runs, with the administrator's certificate of this
+node. KUBECONFIG, if set, wins. All arguments are kubectl's own.`,
+		Example: `  appliance kubectl get nodes
+  appliance kubectl -n demo logs deploy/hello`,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, l, err := installed()
+			if err != nil {
+				return err
+			}
+			program, err := engineProgram(l, "kubectl")
+			if err != nil {
+				return err
+			}
+			environ := os.Environ()
+			if env.Getenv("KUBECONFIG") == "" {
+				environ = append(environ, "KUBECONFIG="+l.AdminKubeconfig())
+			}
+			return env.pass(cmd.Context(), environ, program, args)
+		},
+	}
+}
+
+func newCtrCommand(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ctr [ARGUMENT...]",
+		Short:   "Run containerd's client on this node's containers",
+		GroupID: groupLook,
+		Long: `Runs containerd's own client ctr against this node's containerd, in the namespace of its pods. It works
+while Kubernetes is down. All arguments are ctr's own.`,
+		Example: `  appliance ctr containers list
+  appliance ctr images list -q`,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := requireRoot("talk to containerd"); err != nil {
+				return err
+			}
+			_, l, err := installed()
+			if err != nil {
+				return err
+			}
+			program, err := engineProgram(l, "ctr")
+			if err != nil {
+				return err
+			}
+			args = append([]string{"--address", l.ContainerdSocket(), "--namespace", runtime.Namespace}, args...)
+			return env.pass(cmd.Context(), os.Environ(), program, args)
+		},
+	}
+}
+
+// pass runs a program with this process's streams and ends with its exit code.
+func (e *Env) pass(ctx context.Context, environ []string, program string, args []string) error {
+	child := exec.CommandContext(ctx, program, args...)
+	child.Env, child.Stdin, child.Stdout, child.Stderr = environ, e.Stdio.In, e.Stdio.Out, e.Stdio.Err
+	err := child.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return &ExitError{Code: Code(exit.ExitCode())}
+	}
+	return err
+}

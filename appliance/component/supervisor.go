@@ -1,0 +1,209 @@
+package component
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Unit is what the supervisor is given: how to make the component, and the policy for its end.
+type Unit struct {
+	New func() Component
+	// Backoff is the wait after the n-th failure in a row; DefaultBackoff when nil.
+	Backoff func(failures int) time.Duration
+	// StopTimeout bounds a stop; after it the supervisor goes on without the component. 30 s when 0.
+	StopTimeout time.Duration
+}
+
+const (
+	historyLimit       = 1024
+	defaultStopTimeout = 30 * time.Second
+	checkInterval      = 5 * time.Second
+	// stableAfter is how long a component must have run for its failures to be forgotten.
+	stableAfter = 30 * time.Second
+)
+
+// DefaultBackoff is 250 ms doubled per failure in a row, at most 15 s: a component on this node has
+// no one else to wait for, so quick retries are cheap and an outage ends quickly.
+func DefaultBackoff(failures int) time.Duration {
+	return min(250*time.Millisecond<<min(failures-1, 10), 15*time.Second)
+}
+
+// Supervisor starts units in the order of their needs, restarts those that end, and stops them in
+// reverse order. One component's end never ends the supervisor.
+type Supervisor struct {
+	log   *slog.Logger
+	units []*unit
+
+	mu      sync.Mutex
+	byName  map[string]*unit
+	history history
+	changed chan struct{}
+}
+
+type unit struct {
+	Unit
+	name   string
+	needs  []string
+	status Status
+	done   chan struct{}      // closed when the unit will not run again
+	cancel context.CancelFunc // stops the unit alone
+	kick   chan struct{}      // asks for a restart
+}
+
+// NewSupervisor returns a supervisor of the units, or an error that names a need nobody provides,
+// a name used twice, or a cycle.
+func NewSupervisor(log *slog.Logger, units ...Unit) (*Supervisor, error) {
+	s := &Supervisor{log: log, byName: map[string]*unit{}, history: history{limit: historyLimit}, changed: make(chan struct{})}
+	for _, u := range units {
+		c := u.New()
+		n := &unit{Unit: u, name: c.Name(), needs: c.Needs(), done: make(chan struct{}), kick: make(chan struct{}, 1)}
+		if n.Backoff == nil {
+			n.Backoff = DefaultBackoff
+		}
+		if n.StopTimeout == 0 {
+			n.StopTimeout = defaultStopTimeout
+		}
+		if s.byName[n.name] != nil {
+			return nil, fmt.Errorf("component %s is declared twice", n.name)
+		}
+		n.status = Status{Name: n.name, State: Pending, Since: time.Now(), Needs: n.needs}
+		s.units, s.byName[n.name] = append(s.units, n), n
+	}
+	return s, s.checkOrder()
+}
+
+// checkOrder refuses needs that can never be met.
+func (s *Supervisor) checkOrder() error {
+	const visiting, visited = 1, 2
+	mark := map[string]int{}
+	var visit func(u *unit, path []string) error
+	visit = func(u *unit, path []string) error {
+		path = append(path, u.name)
+		switch mark[u.name] {
+		case visited:
+			return nil
+		case visiting:
+			return fmt.Errorf("components need each other in a circle: %v", path)
+		}
+		mark[u.name] = visiting
+		for _, need := range u.needs {
+			n := s.byName[need]
+			if n == nil {
+				return fmt.Errorf("component %s needs %s, which does not exist", u.name, need)
+			}
+			if err := visit(n, path); err != nil {
+				return err
+			}
+		}
+		mark[u.name] = visited
+		return nil
+	}
+	for _, u := range s.units {
+		if err := visit(u, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run runs every unit until ctx is cancelled, then stops them in reverse order of need: a unit is
+// told to stop only when nothing that needs it runs any more.
+func (s *Supervisor) Run(ctx context.Context) error {
+	base := context.WithoutCancel(ctx)
+	for _, u := range s.units {
+		var unitCtx context.Context
+		unitCtx, u.cancel = context.WithCancel(base)
+		go s.loop(unitCtx, u)
+	}
+	<-ctx.Done()
+	var wg sync.WaitGroup
+	for _, u := range s.units {
+		wg.Go(func() { s.stop(u) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// stop waits for the dependants of u, then stops u within its deadline.
+func (s *Supervisor) stop(u *unit) {
+	for _, d := range s.units {
+		if slices.Contains(d.needs, u.name) {
+			<-d.done
+		}
+	}
+	s.setState(u, Stopping, "")
+	u.cancel()
+	select {
+	case <-u.done:
+	case <-time.After(u.StopTimeout):
+		s.log.Error("component does not stop", "component", u.name, "timeout", u.StopTimeout)
+		s.setState(u, Stopped, fmt.Sprintf("gave up after %s", u.StopTimeout))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		select {
+		case <-u.done:
+		default:
+			close(u.done)
+		}
+	}
+}
+
+// Restart asks for a restart of one component; its dependants stay up.
+func (s *Supervisor) Restart(name string) error {
+	u := s.byName[name]
+	if u == nil {
+		return fmt.Errorf("no component is named %q", name)
+	}
+	select {
+	case u.kick <- struct{}{}:
+	default: // one is already asked for
+	}
+	return nil
+}
+
+// Snapshot lists every component in the order of declaration.
+func (s *Supervisor) Snapshot() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Status, len(s.units))
+	for i, u := range s.units {
+		out[i] = u.status
+	}
+	return out
+}
+
+// Events lists the newest events, oldest first.
+func (s *Supervisor) Events() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.history.events)
+}
+
+// Changed returns a channel that is closed at the next change of any component.
+func (s *Supervisor) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// setState records a change; repeating the same state and reason is not one.
+func (s *Supervisor) setState(u *unit, state State, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.status.State == state && u.status.Reason == reason || u.status.State == Stopped {
+		return
+	}
+	now := time.Now()
+	if u.status.State != state {
+		u.status.Since = now
+	}
+	u.status.State, u.status.Reason = state, reason
+	s.history.add(Event{At: now, Component: u.name, State: state, Reason: reason})
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.log.Info("component changed", "component", u.name, "state", state, "reason", reason)
+}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// The forms of names, from RFC 1123 and the Kubernetes API conventions.
+var (
+	labelForm      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	qualifiedForm  = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	labelValueForm = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$`)
+)
+
+func isLabel(s string) bool { return labelForm.MatchString(s) }
+
+func isDomain(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabelKey accepts an optional DNS prefix and a name: example.com/rack.
+func isLabelKey(s string) bool {
+	prefix, name, found := strings.Cut(s, "/")
+	if !found {
+		return qualifiedForm.MatchString(s)
+	}
+	return isDomain(prefix) && qualifiedForm.MatchString(name)
+}
+
+func isLabelValue(s string) bool { return labelValueForm.MatchString(s) }
+
+func isCleanPath(s string) bool { return filepath.IsAbs(s) && filepath.Clean(s) == s && s != "/" }
+
+// format is a named form of text, with how to say that it was missed.
+type format struct {
+	accepts func(string) bool
+	missed  string
+	advice  string
+}
+
+// formats are the values of the format tag.
+var formats = map[string]format{
+	"label":  {isLabel, "not a DNS label", "use lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends"},
+	"domain": {isDomain, "not a DNS domain", "use lower-case labels joined by dots, such as apps.site.internal"},
+	"path":   {isCleanPath, "not a clean absolute path", "start it with /, without .., double or trailing slashes, and not / itself"},
+}

@@ -1,0 +1,163 @@
+// Package pki makes and renews the certificates of a site: own authorities for ten years, leaves for
+// one, on disk as PEM. Nothing here waits for a time source (LESSONS 27): certificates are backdated,
+// and a clock that stands before the executable's build time is not believed.
+package pki
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"islet/appliance/atomicfile"
+)
+
+const (
+	caLife   = 10 * 365 * 24 * time.Hour
+	leafLife = 365 * 24 * time.Hour
+	// backdate covers peers whose clocks are behind ours.
+	backdate = 24 * time.Hour
+)
+
+// Authority is a certificate authority with its key.
+type Authority struct {
+	Name string
+	Cert *x509.Certificate
+	key  crypto.Signer
+	file string
+}
+
+// CertFile is the path of the authority's certificate.
+func (a *Authority) CertFile() string { return a.file }
+
+// PEM is the authority's certificate.
+func (a *Authority) PEM() []byte { return encodeCert(a.Cert.Raw) }
+
+func certPath(dir, name string) string { return filepath.Join(dir, name+".crt") }
+func keyPath(dir, name string) string  { return filepath.Join(dir, name+".key") }
+
+// ensureAuthority loads the authority from dir, or makes it when there is none. A half-written one
+// (a key without its certificate, from a power cut at the first start) has signed nothing and is
+// made again.
+func ensureAuthority(dir, name string, now time.Time) (*Authority, error) {
+	cert, key, err := loadPair(dir, name)
+	switch {
+	case err == nil:
+		return &Authority{Name: name, Cert: cert, key: key, file: certPath(dir, name)}, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("load authority %s: %w", name, err)
+	}
+	if _, err := os.Stat(certPath(dir, name)); err == nil {
+		return nil, fmt.Errorf("authority %s has a certificate but its key %s is missing: restore it from a backup", name, keyPath(dir, name))
+	}
+	key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "islet " + name, Organization: []string{"islet"}},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(caLife),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	raw, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make authority %s: %w", name, err)
+	}
+	if err := storePair(dir, name, raw, key); err != nil {
+		return nil, err
+	}
+	cert, err = x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{Name: name, Cert: cert, key: key, file: certPath(dir, name)}, nil
+}
+
+// sign gives template a random serial number and signs it.
+func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) ([]byte, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial
+	return x509.CreateCertificate(rand.Reader, template, parent, pub, key)
+}
+
+// loadPair reads a certificate and its key; fs.ErrNotExist when either file is missing.
+func loadPair(dir, name string) (*x509.Certificate, crypto.Signer, error) {
+	cert, err := LoadCert(certPath(dir, name))
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := readPEM(keyPath(dir, name))
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", keyPath(dir, name), err)
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s: a %T cannot sign", keyPath(dir, name), parsed)
+	}
+	return cert, key, nil
+}
+
+// LoadCert reads the first certificate of a PEM file.
+func LoadCert(path string) (*x509.Certificate, error) {
+	block, err := readPEM(path)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(block)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return cert, nil
+}
+
+func readPEM(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s: no PEM block in it", path)
+	}
+	return block.Bytes, nil
+}
+
+// storePair writes the key before the certificate: a certificate on disk always has its key.
+func storePair(dir, name string, cert []byte, key crypto.Signer) error {
+	if err := storeKey(keyPath(dir, name), key); err != nil {
+		return err
+	}
+	return atomicfile.Write(certPath(dir, name), encodeCert(cert), 0o644)
+}
+
+func storeKey(path string, key crypto.Signer) error {
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600)
+}
+
+func encodeCert(raw []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+}

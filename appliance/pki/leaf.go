@@ -1,0 +1,139 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Leaf is a certificate that some component uses.
+type Leaf struct {
+	// Name is the file name without its ending.
+	Name string
+	// Authority is the name of the authority that signs it.
+	Authority string
+	// CommonName and Organizations are the Kubernetes user and groups of a client certificate.
+	CommonName    string
+	Organizations []string
+	DNSNames      []string
+	Addresses     []netip.Addr
+	// Server and Client select the extended key usages.
+	Server, Client bool
+	// UsedBy says in plain words what stops working without it.
+	UsedBy string
+}
+
+// Reason says why a leaf is (re-)issued; empty when it is good.
+type Reason string
+
+// The reasons for issuing.
+const (
+	Good       Reason = ""
+	Missing    Reason = "missing"
+	Unreadable Reason = "unreadable"
+	Expired    Reason = "expired"
+	Expiring   Reason = "expires soon"
+	Changed    Reason = "names changed"
+	Foreign    Reason = "signed by another authority"
+)
+
+// renewBefore is when a leaf is renewed: with a third of its life left, so that a site that is
+// switched on three times a year never meets an expired one.
+func renewBefore(cert *x509.Certificate) time.Duration {
+	return cert.NotAfter.Sub(cert.NotBefore) / 3
+}
+
+// check compares the leaf on disk with what is wanted.
+func (l Leaf) check(dir string, ca *Authority, now time.Time) Reason {
+	cert, key, err := loadPair(dir, l.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Missing
+	case err != nil:
+		return Unreadable
+	}
+	pub, ok := key.Public().(*ecdsa.PublicKey)
+	switch {
+	case !ok || !pub.Equal(cert.PublicKey):
+		return Unreadable
+	case cert.CheckSignatureFrom(ca.Cert) != nil:
+		return Foreign
+	case now.After(cert.NotAfter):
+		return Expired
+	case cert.NotAfter.Sub(now) < renewBefore(cert):
+		return Expiring
+	case !l.matches(cert):
+		return Changed
+	}
+	return Good
+}
+
+func (l Leaf) matches(cert *x509.Certificate) bool {
+	var addresses []netip.Addr
+	for _, ip := range cert.IPAddresses {
+		a, _ := netip.AddrFromSlice(ip)
+		addresses = append(addresses, a.Unmap())
+	}
+	return cert.Subject.CommonName == l.CommonName &&
+		sameSet(cert.Subject.Organization, l.Organizations, func(a, b string) bool { return a == b }) &&
+		sameSet(cert.DNSNames, l.DNSNames, func(a, b string) bool { return a == b }) &&
+		sameSet(addresses, l.Addresses, func(a, b netip.Addr) bool { return a == b })
+}
+
+func sameSet[T any](a, b []T, same func(T, T) bool) bool {
+	in := func(set []T) func(T) bool {
+		return func(x T) bool { return !slices.ContainsFunc(set, func(y T) bool { return same(x, y) }) }
+	}
+	return !slices.ContainsFunc(a, in(b)) && !slices.ContainsFunc(b, in(a))
+}
+
+// issue makes a new key and certificate. A key is never used for longer than its certificate.
+func (l Leaf) issue(dir string, ca *Authority, now time.Time) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		Subject:   pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
+		NotBefore: latest(now.Add(-backdate), ca.Cert.NotBefore),
+		NotAfter:  earliest(now.Add(leafLife), ca.Cert.NotAfter),
+		KeyUsage:  x509.KeyUsageDigitalSignature,
+		DNSNames:  l.DNSNames,
+	}
+	for _, a := range l.Addresses {
+		template.IPAddresses = append(template.IPAddresses, net.IP(a.AsSlice()))
+	}
+	if l.Server {
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	if l.Client {
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	raw, err := sign(template, ca.Cert, key.Public(), ca.key)
+	if err != nil {
+		return err
+	}
+	return storePair(dir, l.Name, raw, key)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,193 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"islet/appliance/atomicfile"
+)
+
+// The authorities of a site. Each is trusted for one thing only: a certificate of one cannot pass
+// for another's.
+const (
+	ClusterCA    = "cluster-ca"     // signs servers: API server, kubelets
+	ClientCA     = "client-ca"      // signs users of the Kubernetes API
+	FrontProxyCA = "front-proxy-ca" // signs the API server towards extension API servers
+	SiteCA       = "site-ca"        // signs what people's browsers see
+)
+
+// Store is the certificates of this node on disk, in one directory of mode 0700.
+type Store struct {
+	dir   string
+	floor time.Time
+	now   func() time.Time
+	cas   map[string]*Authority
+}
+
+// Open loads or makes the authorities in dir. floor is the executable's build time: a clock before
+// it is wrong, and the floor is used in its place. now is the clock, time.Now when nil.
+func Open(dir string, floor time.Time, now func() time.Time) (*Store, error) {
+	if now == nil {
+		now = time.Now
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, floor: floor, now: now, cas: map[string]*Authority{}}
+	for _, name := range []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} {
+		ca, err := ensureAuthority(dir, name, s.clock())
+		if err != nil {
+			return nil, err
+		}
+		s.cas[name] = ca
+	}
+	return s, nil
+}
+
+func (s *Store) clock() time.Time { return latest(s.now(), s.floor) }
+
+// Authority returns a site's authority by its name, which must be one of the constants.
+func (s *Store) Authority(name string) *Authority { return s.cas[name] }
+
+// CertFile and KeyFile are the paths of a leaf.
+func (s *Store) CertFile(leaf string) string { return certPath(s.dir, leaf) }
+
+// KeyFile is the path of a leaf's key.
+func (s *Store) KeyFile(leaf string) string { return keyPath(s.dir, leaf) }
+
+// Pair loads a leaf for serving or dialling.
+func (s *Store) Pair(leaf string) (tls.Certificate, error) {
+	return tls.LoadX509KeyPair(s.CertFile(leaf), s.KeyFile(leaf))
+}
+
+// Issued is a leaf that Ensure had to issue, and why.
+type Issued struct {
+	Leaf   Leaf
+	Reason Reason
+}
+
+// Ensure brings every leaf into its wanted state and tells which it issued. It may be called at any
+// time: components that use the files watch them.
+func (s *Store) Ensure(leaves []Leaf) ([]Issued, error) {
+	var issued []Issued
+	for _, l := range leaves {
+		ca := s.cas[l.Authority]
+		if ca == nil {
+			return issued, fmt.Errorf("certificate %s: no authority is named %q", l.Name, l.Authority)
+		}
+		reason := l.check(s.dir, ca, s.clock())
+		if reason == Good {
+			continue
+		}
+		if err := l.issue(s.dir, ca, s.clock()); err != nil {
+			return issued, fmt.Errorf("issue certificate %s: %w", l.Name, err)
+		}
+		issued = append(issued, Issued{l, reason})
+	}
+	return issued, nil
+}
+
+// Entry is a line of the certificate inventory.
+type Entry struct {
+	Name     string    `json:"name"`
+	Subject  string    `json:"subject"`
+	Issuer   string    `json:"issuer"`
+	NotAfter time.Time `json:"notAfter"`
+	DaysLeft int       `json:"daysLeft"`
+	UsedBy   string    `json:"usedBy,omitempty"`
+	CA       bool      `json:"ca"`
+}
+
+// Inventory lists every certificate of the store, authorities first.
+func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
+	var out []Entry
+	add := func(name, usedBy string) error {
+		cert, err := LoadCert(certPath(s.dir, name))
+		if err != nil {
+			return err
+		}
+		out = append(out, Entry{
+			Name: name, Subject: cert.Subject.CommonName, Issuer: cert.Issuer.CommonName, NotAfter: cert.NotAfter.UTC(),
+			DaysLeft: int(cert.NotAfter.Sub(s.clock()).Hours() / 24), UsedBy: usedBy, CA: cert.IsCA,
+		})
+		return nil
+	}
+	var errs []error
+	for _, name := range []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} {
+		errs = append(errs, add(name, "signs certificates"))
+	}
+	for _, l := range leaves {
+		errs = append(errs, add(l.Name, l.UsedBy))
+	}
+	return out, errors.Join(errs...)
+}
+
+// ServiceAccountKey is the file of the key that signs service account tokens; it is made when
+// missing. ServiceAccountPub is its public half for verification.
+func (s *Store) ServiceAccountKey() (key, pub string, err error) {
+	key, pub = keyPath(s.dir, "service-account"), filepath.Join(s.dir, "service-account.pub")
+	_, keyErr := os.Stat(key)
+	_, pubErr := os.Stat(pub)
+	if keyErr == nil && pubErr == nil {
+		return key, pub, nil
+	}
+	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {
+		return "", "", keyErr
+	}
+	if keyErr != nil {
+		generated, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return "", "", err
+		}
+		if err := storeKey(key, generated); err != nil {
+			return "", "", err
+		}
+	}
+	block, err := readPEM(key)
+	if err != nil {
+		return "", "", err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block)
+	if err != nil {
+		return "", "", fmt.Errorf("%s: %w", key, err)
+	}
+	signer, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return "", "", fmt.Errorf("%s: want an ECDSA key, have %T", key, parsed)
+	}
+	raw, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		return "", "", err
+	}
+	return key, pub, atomicfile.Write(pub, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}), 0o644)
+}
+
+// Secret returns the bytes of a random secret of n bytes that is made once.
+func (s *Store) Secret(name string, n int) ([]byte, error) {
+	path := filepath.Join(s.dir, name+".secret")
+	data, err := os.ReadFile(path)
+	if err == nil && len(data) == n {
+		return data, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil {
+		return nil, fmt.Errorf("%s holds %d bytes, want %d: restore it from a backup", path, len(data), n)
+	}
+	data = make([]byte, n)
+	if _, err := rand.Read(data); err != nil {
+		return nil, err
+	}
+	return data, atomicfile.Write(path, data, 0o600)
+}

@@ -1,0 +1,214 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"islet/appliance/component"
+)
+
+// ImagesName is the name of the image importer in the supervisor.
+const ImagesName = "images"
+
+// reconcileInterval is how often a missing image is looked for and restored (LESSONS 1).
+const reconcileInterval = 5 * time.Minute
+
+// Stats is what the last pass of the importer did.
+type Stats struct {
+	Images   int   `json:"images"`
+	Imported int   `json:"imported"`
+	Bytes    int64 `json:"bytes"` // unpacked bytes written since the daemon started
+}
+
+// Images keeps the bundle's images in containerd. It is shared by all runs of its component.
+type Images struct {
+	Socket string
+	Blobs  Blobs
+	List   []Image // in the order of import: the sandbox image first
+	TmpDir string  // for mounts while a layer is written; made when missing
+	Log    *slog.Logger
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// Stats tells what has been imported since the daemon started.
+func (s *Images) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// Unit returns the importer's unit. It is ready after the first complete pass. Nothing needs it:
+// pods whose images are not there yet wait in the kubelet's ordinary retry.
+func (s *Images) Unit() component.Unit {
+	return component.Unit{New: func() component.Component {
+		return component.Task{TaskName: ImagesName, TaskNeeds: []string{Name}, Do: s.run}
+	}}
+}
+
+func (s *Images) run(ctx context.Context, ready func()) error {
+	mount.SetTempMountLocation(s.TmpDir)
+	client, err := connect(s.Socket)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx = namespaces.WithNamespace(ctx, Namespace)
+	for {
+		epoch := strconv.FormatInt(time.Now().UnixNano(), 36)
+		m := &importer{client: client, blobs: s.Blobs, epoch: epoch, tmp: s.TmpDir}
+		if err := s.pass(ctx, m); err != nil {
+			return err
+		}
+		ready()
+		// The event stream ends when containerd does; its successor must be shown the images again.
+		gone := make(chan struct{})
+		events, errs := client.EventService().Subscribe(ctx, `topic=="/images/delete"`)
+		go func() {
+			defer close(gone)
+			select {
+			case <-events:
+			case <-errs:
+			case <-time.After(reconcileInterval):
+			}
+		}()
+		select {
+		case <-ctx.Done():
+			<-gone
+			return nil
+		case <-gone:
+		}
+		if err := waitServing(ctx, client); err != nil {
+			return err
+		}
+	}
+}
+
+// pass imports what is missing and refreshes the rest.
+func (s *Images) pass(ctx context.Context, m *importer) error {
+	var failed []error
+	imported := 0
+	for _, image := range s.List {
+		present, err := m.present(ctx, image)
+		if err != nil {
+			return err
+		}
+		var written int64
+		begun := time.Now()
+		if present {
+			err = m.record(ctx, image)
+		} else {
+			written, err = m.run(ctx, image)
+			imported++
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			failed = append(failed, err)
+		case !present:
+			s.Log.Info("image imported", "image", image.Reference, "bytes", written, "took", time.Since(begun).Round(time.Millisecond))
+		}
+		s.mu.Lock()
+		s.stats.Bytes += written
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.stats.Images, s.stats.Imported = len(s.List), s.stats.Imported+imported
+	s.mu.Unlock()
+	return errors.Join(failed...)
+}
+
+// waitServing waits for containerd to be back; the client reconnects by itself.
+func waitServing(ctx context.Context, client interface {
+	IsServing(ctx context.Context) (bool, error)
+}) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		serving, err := client.IsServing(attempt)
+		cancel()
+		if err == nil && serving {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// SortForStart puts the images that a node cannot do without first, then the rest by name.
+func SortForStart(list []Image, first ...string) {
+	rank := func(i Image) int {
+		if n := slices.Index(first, i.Reference); n >= 0 {
+			return n
+		}
+		return len(first)
+	}
+	slices.SortStableFunc(list, func(a, b Image) int { return rank(a) - rank(b) })
+}
+
+func readJSON[T any](ctx context.Context, blobs Blobs, desc ocispec.Descriptor) ([]byte, T, error) {
+	var into T
+	data, err := blobs.ReadBlob(ctx, desc.Digest, metadataLimit)
+	if err != nil {
+		return nil, into, err
+	}
+	if err := json.Unmarshal(data, &into); err != nil {
+		return nil, into, fmt.Errorf("decode %s: %w", desc.Digest, err)
+	}
+	return data, into, nil
+}
+
+// Present is an image as containerd has it.
+type Present struct {
+	Reference string
+	Digest    string
+	Source    string // the bundle it came from; empty for others
+	Pinned    bool
+	Unpacked  bool
+}
+
+// ListImages asks the containerd that listens on socket for its images, one row per name:tag.
+func ListImages(ctx context.Context, socket string) ([]Present, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client, err := connect(socket)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	list, err := client.ListImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Present
+	for _, i := range list {
+		if strings.Contains(i.Name(), "@") || strings.HasPrefix(i.Name(), "sha256:") {
+			continue // other names of the same
+		}
+		unpacked, err := i.IsUnpacked(ctx, snapshotter)
+		if err != nil {
+			unpacked = false // its metadata is missing: not usable
+		}
+		labels := i.Labels()
+		out = append(out, Present{i.Name(), i.Target().Digest.String(), labels[LabelSource], labels[labelPinned] == "pinned", unpacked})
+	}
+	return out, nil
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"islet/appliance/addon"
+	"islet/appliance/component"
+	"islet/appliance/controlplane"
+	"islet/appliance/health"
+	"islet/appliance/kubeconfig"
+	"islet/appliance/kubelet"
+	"islet/appliance/network"
+	"islet/appliance/pki"
+)
+
+// Leaves that are handed to workloads as secrets.
+const (
+	leafSite          = "site-certificate"
+	leafMetricsServer = "metrics-server-certificate"
+)
+
+const (
+	certificatesName    = "certificates"
+	renewalInterval     = time.Hour
+	expiryWarningInDays = 30
+)
+
+// allLeaves lists every certificate of this node.
+func (n *node) allLeaves() []pki.Leaf {
+	metrics := "metrics-server." + addon.Namespace + ".svc"
+	leaves := controlplane.Leaves(n.controlPlane())
+	leaves = append(leaves, kubelet.Leaves(n.kubeletParams())...)
+	leaves = append(leaves, network.Leaves()...)
+	return append(leaves,
+		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
+		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,
+			DNSNames: []string{n.derived.Domain, "*." + n.derived.Domain}, Addresses: []netip.Addr{n.derived.Address}, UsedBy: "applications over HTTPS"},
+	)
+}
+
+// ensureCertificates issues what is missing or due, and rewrites the operator's kubeconfig when its
+// certificate changed.
+func (n *node) ensureCertificates() error {
+	issued, err := n.pki.Ensure(n.leaves)
+	if err != nil {
+		return err
+	}
+	for _, i := range issued {
+		n.Log.Info("certificate issued", "certificate", i.Leaf.Name, "reason", string(i.Reason))
+	}
+	access := n.controlPlane().Access(controlplane.LeafAdmin)
+	access.Server = fmt.Sprintf("https://%s:%d", n.derived.Address, controlplane.SecurePort)
+	return kubeconfig.WriteEmbedded(n.layout.AdminKubeconfig(), access)
+}
+
+// certificatesUnit renews certificates while everything runs: the programs that use them watch the
+// files, and those in secrets are applied again.
+func (n *node) certificatesUnit() component.Unit {
+	return component.Unit{New: func() component.Component {
+		return component.Task{TaskName: certificatesName, Do: func(ctx context.Context, ready func()) error {
+			ready()
+			tick := time.NewTicker(renewalInterval)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-tick.C:
+				}
+				if err := n.ensureCertificates(); err != nil {
+					return err
+				}
+				if err := n.supervisor.Restart(addonsName); err != nil {
+					return err
+				}
+			}
+		}}
+	}}
+}
+
+// judgeCertificates reports what has expired or soon will in spite of renewal.
+func (n *node) judgeCertificates(entries []pki.Entry) {
+	for _, e := range entries {
+		detail := "on " + e.NotAfter.Format(time.DateOnly)
+		n.set(health.CertificateExpired, e.Name, e.DaysLeft < 0, detail)
+		n.set(health.CertificateExpiring, e.Name, e.DaysLeft >= 0 && e.DaysLeft < expiryWarningInDays, detail)
+	}
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"islet/appliance/addon"
+	"islet/appliance/config"
+	"islet/appliance/host"
+	"islet/appliance/layout"
+	"islet/appliance/pki"
+	"islet/bundle"
+)
+
+// ErrNoAddon is returned for a name that the bundle does not carry.
+var ErrNoAddon = errors.New("the bundle carries no add-on of that name")
+
+// Render fills in the manifests of one add-on for the node that c describes, without a daemon.
+func Render(ctx context.Context, c config.Config, etcDir string, b *bundle.Reader, name string) ([]*unstructured.Unstructured, error) {
+	facts, err := host.Gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	derived, err := config.Derive(c, facts)
+	if err != nil {
+		return nil, err
+	}
+	components, err := addon.Load(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	values, err := addonValues(c, derived, c.Layout(etcDir))
+	if err != nil {
+		return nil, err
+	}
+	for _, component := range components {
+		if component.Name == name {
+			return component.Render(values)
+		}
+	}
+	return nil, fmt.Errorf("%w: %q; see `appliance addon list`", ErrNoAddon, name)
+}
+
+// addonValues is what manifests may ask for. The cluster's authority is left empty on a machine that
+// has none yet.
+func addonValues(c config.Config, d config.Derived, l layout.Layout) (map[string]string, error) {
+	ca, err := os.ReadFile(filepath.Join(l.PKI(), pki.ClusterCA+".crt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	bind := ""
+	if c.Gateway.Bind.IsValid() {
+		bind = ", hostIP: " + c.Gateway.Bind.String()
+	}
+	return map[string]string{
+		"SITE_NAME":         c.Site.Name,
+		"NODE_ADDRESS":      d.Address.String(),
+		"CLUSTER_DOMAIN":    c.Network.ClusterDomain,
+		"CLUSTER_DNS":       d.ClusterDNS.String(),
+		"CLUSTER_CA_BASE64": base64.StdEncoding.EncodeToString(ca),
+		"APP_DOMAIN":        d.Domain,
+		"HTTP_PORT":         strconv.Itoa(c.Gateway.HTTPPort),
+		"HTTPS_PORT":        strconv.Itoa(c.Gateway.HTTPSPort),
+		"GATEWAY_BIND":      bind,
+		"STORAGE_PATH":      c.StoragePath(),
+		"DNS_UPSTREAM":      dnsUpstream(c),
+	}, nil
+}
+
+// dnsUpstream is the CoreDNS plug-in for names outside the cluster. Without servers such a name does
+// not exist; waiting for a server that is not there would make every typo take seconds.
+func dnsUpstream(c config.Config) string {
+	if len(c.Network.DNS) == 0 {
+		return "template ANY ANY . {\n            rcode NXDOMAIN\n        }"
+	}
+	var servers []string
+	for _, a := range c.Network.DNS {
+		servers = append(servers, a.String())
+	}
+	return "forward . " + strings.Join(servers, " ")
+}

@@ -1,0 +1,187 @@
+// Package server is the node daemon: it stages the engines, makes the certificates, and runs every
+// component of a server under one supervisor until it is told to stop.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"islet/appliance/api"
+	"islet/appliance/cgroup"
+	"islet/appliance/component"
+	"islet/appliance/config"
+	"islet/appliance/engine"
+	"islet/appliance/health"
+	"islet/appliance/host"
+	"islet/appliance/layout"
+	"islet/appliance/pki"
+	"islet/appliance/runtime"
+	"islet/appliance/version"
+	"islet/bundle"
+)
+
+// Options is what the command line gives the daemon.
+type Options struct {
+	Config config.Config
+	EtcDir string
+	Bundle *bundle.Reader // stays open while the daemon runs
+	Build  version.Info
+	Log    *slog.Logger
+}
+
+// ErrRunning is returned when another daemon runs on this machine.
+var ErrRunning = errors.New("another appliance server is running on this machine")
+
+// cgroupName is the node's own part of the control group tree.
+const cgroupName = "appliance"
+
+// node is a server while it runs.
+type node struct {
+	Options
+	layout     layout.Layout
+	derived    config.Derived
+	facts      host.Facts
+	groups     *cgroup.Tree
+	pki        *pki.Store
+	leaves     []pki.Leaf
+	engines    engine.Result
+	images     *runtime.Images
+	addons     addonSet
+	problems   *health.Tracker
+	supervisor *component.Supervisor
+	started    time.Time
+
+	mu       sync.Mutex
+	restored string // what became of a damaged datastore, in words
+}
+
+// Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on
+// and the next daemon finds them.
+func Run(ctx context.Context, o Options) (err error) {
+	n := &node{Options: o, layout: o.Config.Layout(o.EtcDir), started: time.Now()}
+	if err := n.makeDirs(); err != nil {
+		return err
+	}
+	unlock, err := lock(n.layout.Lock())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := n.prepare(ctx); err != nil {
+		return err
+	}
+	n.problems = health.NewTracker(health.Catalogue())
+	defer n.problems.Close()
+	units, err := n.units(ctx)
+	if err != nil {
+		return err
+	}
+	n.supervisor, err = component.NewSupervisor(o.Log, units...)
+	if err != nil {
+		return err
+	}
+	serving := make(chan error, 1)
+	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { serving <- api.Serve(apiCtx, n.layout.APISocket(), n, o.Log) }()
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		n.watchHealth(apiCtx)
+	}()
+	err = n.supervisor.Run(ctx)
+	stopAPI()
+	<-watching
+	return errors.Join(err, <-serving)
+}
+
+func (n *node) makeDirs() error {
+	l := n.layout
+	private := []string{l.StateDir, l.RunDir, l.PKI(), l.Kubeconfigs(), l.Datastore(), l.Backups(), l.Journal(), l.Kubelet(), l.Tmp()}
+	for _, name := range generatedDirs() {
+		private = append(private, filepath.Join(l.Generated(), name))
+	}
+	for _, dir := range private {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{l.EtcDir, l.Engines(), l.Logs(), l.PodLogs(), filepath.Join(l.Logs(), "audit"), n.Config.StoragePath()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	// Containers' users must be able to reach their volumes below the state directory.
+	for _, dir := range []string{l.StateDir, l.Kubelet()} {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lock takes the daemon's lock; it is released with the process, however that ends.
+func lock(path string) (func() error, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%w (%s is locked)", ErrRunning, path)
+	}
+	return f.Close, nil
+}
+
+// prepare does everything that comes before the first component.
+func (n *node) prepare(ctx context.Context) error {
+	var err error
+	if n.facts, err = host.Gather(ctx); err != nil {
+		n.Log.Warn("some facts about this machine are missing", "error", err)
+	}
+	if n.derived, err = config.Derive(n.Config, n.facts); err != nil {
+		return err
+	}
+	if n.groups, err = cgroup.Detect(cgroupName); err != nil {
+		return err
+	}
+	if err := n.sweep(); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if n.engines, err = engine.Stage(ctx, n.layout, n.Bundle); err != nil {
+		return err
+	}
+	n.Log.Info("engines staged", "files", n.engines.Files, "written", n.engines.Staged, "bytes", n.engines.Bytes, "took", time.Since(begun).Round(time.Millisecond))
+	built, err := time.Parse(time.RFC3339, n.Build.Date)
+	if err != nil {
+		built = time.Time{}
+	}
+	if n.pki, err = pki.Open(n.layout.PKI(), built, nil); err != nil {
+		return err
+	}
+	if _, _, err := n.pki.ServiceAccountKey(); err != nil {
+		return err
+	}
+	n.leaves = n.allLeaves()
+	if err := n.ensureCertificates(); err != nil {
+		return err
+	}
+	return n.loadBundle(ctx)
+}
+
+// sweep ends what a killed daemon left running: engines, never shims or pods.
+func (n *node) sweep() error {
+	for _, name := range engineNames() {
+		if err := n.groups.Group(name).Kill(nil, 10*time.Second); err != nil {
+			return fmt.Errorf("end what the last run left behind: %w", err)
+		}
+	}
+	return nil
+}

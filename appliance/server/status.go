@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+
+	"islet/appliance/api"
+	"islet/appliance/component"
+	"islet/appliance/datastore"
+	"islet/appliance/host"
+	"islet/appliance/network"
+)
+
+// Status implements api.Daemon.
+func (n *node) Status() api.Status {
+	components := n.supervisor.Snapshot()
+	certificates, err := n.pki.Inventory(n.leaves)
+	if err != nil {
+		n.Log.Warn("certificates not readable", "error", err)
+	}
+	images := n.images.Stats()
+	s := api.Status{
+		Version: n.Build.Version, Site: n.Config.Site.Name, Zone: n.Config.Site.Zone, StartedAt: n.started,
+		Ready:      !slices.ContainsFunc(components, func(c component.Status) bool { return c.State != component.Ready }),
+		Components: components, Certificates: certificates,
+		Node: n.nodeStatus(), Datastore: n.datastoreStatus(),
+		Engines: api.Engines{Dir: n.engines.Dir, Files: n.engines.Files, Staged: n.engines.Staged, Bytes: n.engines.Bytes},
+		Images:  api.Images{Carried: len(n.images.List), Imported: images.Imported, Bytes: images.Bytes},
+		Bundle: api.Bundle{
+			Name: n.Bundle.Index().Name, Version: n.Bundle.Index().Version, Digest: n.Bundle.Digest().String(),
+			Source: n.Bundle.Source(), Signed: n.Bundle.Signature().KeyName,
+		},
+		Problems: n.problems.Snapshot(),
+	}
+	return s
+}
+
+func (n *node) nodeStatus() api.Node {
+	d := n.derived
+	s := api.Node{
+		Name: d.NodeName, Address: d.Address.String(), Interface: d.Interface, Role: string(n.Config.Node.Role),
+		ServiceCIDR: n.Config.Network.ServiceCIDR.String(), ClusterDNS: d.ClusterDNS.String(), Domain: d.Domain,
+		Backend: string(d.Backend), MTU: d.MTU, Cgroup: string(n.facts.Cgroup.Mode),
+		OOMRestricted: !n.facts.Capabilities.Has(host.CapSysResource),
+		HTTPPort:      n.Config.Gateway.HTTPPort, HTTPSPort: n.Config.Gateway.HTTPSPort,
+	}
+	if net, err := network.ReadStatus(n.layout); err == nil { // absent until pods can be connected
+		s.PodCIDR = net.PodCIDR.String()
+	}
+	return s
+}
+
+func (n *node) datastoreStatus() api.Datastore {
+	d := api.Datastore{Store: string(n.Config.Datastore.Store), Path: datastore.Database(n.layout), Restored: n.restoration()}
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(d.Path + suffix); err == nil {
+			d.Bytes += info.Size()
+		}
+	}
+	if list, err := n.datastoreParams().Ring.List(); err == nil && len(list) > 0 {
+		d.Snapshots, d.NewestSnapshot = len(list), list[0].Taken
+	}
+	return d
+}
+
+// Events implements api.Daemon.
+func (n *node) Events() []component.Event { return n.supervisor.Events() }
+
+// Restart implements api.Daemon.
+func (n *node) Restart(name string) error { return n.supervisor.Restart(name) }
+
+// Snapshot implements api.Daemon.
+func (n *node) Snapshot(ctx context.Context) (string, error) {
+	s, err := n.datastoreParams().Take(ctx)
+	return s.Path, err
+}
+
+// noteRestoration keeps the report of a restored datastore for the operator to see.
+func (n *node) noteRestoration(r datastore.Restoration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.restored = "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
+}
+
+func (n *node) restoration() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.restored
+}

@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"islet/appliance/component"
+	"islet/appliance/config"
+	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
+	"islet/appliance/host"
+	"islet/appliance/kube"
+	"islet/appliance/kubelet"
+	"islet/appliance/network"
+	"islet/appliance/pki"
+	"islet/appliance/runtime"
+)
+
+// shimsGroup is the control group of the shims; it outlives the daemon.
+const shimsGroup = "shims"
+
+// engineNames lists the components that are child processes, each in a control group of its name.
+func engineNames() []string {
+	return []string{datastore.Name, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName}
+}
+
+// generatedDirs are the folders of generated configuration.
+func generatedDirs() []string { return append(engineNames(), "kubeconfig") }
+
+// units is everything that a server runs, and what each waits for.
+func (n *node) units(ctx context.Context) ([]component.Unit, error) {
+	var (
+		control  = n.controlPlane()
+		store    = n.datastoreParams()
+		net      = n.networkParams()
+		ca       = n.pki.Authority(pki.ClusterCA).CertFile()
+		asDaemon = func() (tls.Certificate, error) { return n.pki.Pair(controlplane.LeafDaemon) }
+		probe    = func(port int, path string, pair func() (tls.Certificate, error)) func(context.Context) error {
+			return kube.Probe(ca, fmt.Sprintf("https://127.0.0.1:%d%s", port, path), pair)
+		}
+	)
+	client, err := kube.NewClient(kube.Config(control.Access(controlplane.LeafDaemon)))
+	if err != nil {
+		return nil, err
+	}
+	return []component.Unit{
+		datastore.Kine(store),
+		datastore.Snapshots(store),
+		controlplane.APIServer(control, probe(controlplane.SecurePort, "/readyz", asDaemon)),
+		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
+		controlplane.Scheduler(control, probe(10259, "/healthz", nil)),
+		runtime.Containerd(n.runtimeParams()),
+		n.images.Unit(),
+		kubelet.Unit(n.kubeletParams()),
+		network.Agent(net),
+		network.Proxy(net),
+		n.addonsUnit(client),
+		n.nodeUnit(client),
+		n.certificatesUnit(),
+	}, nil
+}
+
+// child makes the spec of a program of an engine: its environment, control group and log.
+func (n *node) child(name string, args ...string) component.Spec {
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return component.Spec{
+		Name:   name,
+		Args:   append([]string{filepath.Join(n.layout.Bin(), name)}, args...),
+		Env:    []string{"PATH=" + n.layout.Bin() + ":" + path, "HOME=/root", "TMPDIR=" + n.layout.Tmp()},
+		Dir:    n.layout.StateDir,
+		Cgroup: n.groups.Group(name),
+		Output: &lumberjack.Logger{
+			Filename: filepath.Join(n.layout.Logs(), name+".log"), MaxSize: n.Config.Logs.MaxSizeMiB, MaxBackups: n.Config.Logs.MaxFiles - 1,
+		},
+		OOMScoreAdj: -900,
+	}
+}
+
+func (n *node) controlPlane() controlplane.Params {
+	c := n.Config
+	return controlplane.Params{
+		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
+		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
+		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(),
+		DatastoreURL: datastore.URL(n.layout), Datastore: datastore.Name,
+		PodSecurity: string(c.Security.PodSecurity),
+		Audit:       controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
+		Child:       n.child, PKI: n.pki,
+	}
+}
+
+func (n *node) datastoreParams() datastore.Params {
+	s := n.Config.Datastore.Snapshots
+	return datastore.Params{
+		Layout: n.layout, Log: n.Log, Child: n.child, Restored: n.noteRestoration,
+		Ring: datastore.Ring{Dir: filepath.Join(n.layout.Backups(), "datastore"), Interval: time.Duration(s.Interval), Keep: s.Keep, MaxBytes: int64(s.MaxBytes)},
+	}
+}
+
+func (n *node) runtimeParams() runtime.Params {
+	return runtime.Params{
+		Layout: n.layout, Child: n.child, Shims: n.groups.Group(shimsGroup), PauseImage: n.addons.pause,
+		RestrictOOMScoreAdj: !n.facts.Capabilities.Has(host.CapSysResource),
+	}
+}
+
+func (n *node) kubeletParams() kubelet.Params {
+	k, control := n.Config.Kubelet, n.controlPlane()
+	labels := map[string]string{"node.islet.dev/role": string(n.Config.Node.Role)}
+	if n.Config.Site.Zone != "" {
+		labels["topology.kubernetes.io/zone"] = n.Config.Site.Zone
+	}
+	for key, value := range n.Config.Node.Labels {
+		labels[key] = value
+	}
+	var taints []string
+	for _, t := range n.Config.Node.Taints {
+		taints = append(taints, t.String())
+	}
+	disk := k.Eviction.Disk.String()
+	return kubelet.Params{
+		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
+		ClusterDNS: n.derived.ClusterDNS, ClusterDomain: n.Config.Network.ClusterDomain,
+		Labels: labels, Taints: taints, MaxPods: k.MaxPods,
+		SystemReserved: quantities(k.SystemReserved), KubeReserved: quantities(k.KubeReserved),
+		EvictionHard: map[string]string{
+			"memory.available": k.Eviction.Memory.String(), "nodefs.available": disk, "imagefs.available": disk,
+			"nodefs.inodesFree": fmt.Sprintf("%d%%", k.Eviction.InodesPercent), "imagefs.inodesFree": fmt.Sprintf("%d%%", k.Eviction.InodesPercent),
+		},
+		LogMaxSizeMiB: n.Config.Logs.MaxSizeMiB, LogMaxFiles: n.Config.Logs.MaxFiles,
+		Access: control.Access, Child: n.child, PKI: n.pki,
+		Needs: []string{runtime.Name, controlplane.APIServerName},
+	}
+}
+
+func (n *node) networkParams() network.Params {
+	c, control := n.Config.Network, n.controlPlane()
+	return network.Params{
+		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
+		PodCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, NodePortRange: c.NodePortRange.String(),
+		Backend: string(n.derived.Backend), DirectRouting: n.derived.DirectRouting, MTU: n.derived.MTU,
+		Access: control.Access, Child: n.child, Needs: []string{controlplane.APIServerName},
+	}
+}
+
+// quantities is a reservation as the kubelet takes it.
+func quantities(r config.Reserved) map[string]string {
+	return map[string]string{"cpu": r.CPU.String(), "memory": r.Memory.String(), "ephemeral-storage": r.EphemeralStorage.String()}
+}

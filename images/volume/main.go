@@ -1,0 +1,38 @@
+// Command volume makes and removes the directory of a local volume. The local-path provisioner runs it in a helper pod on
+// the volume's node, with the volumes' parent directory mounted, in place of its shell scripts:
+//
+//	volume -p PATH -s BYTES -m Filesystem|Block -a create|delete
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "volume:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	var v volume
+	var action string
+	flags := flag.NewFlagSet("volume", flag.ContinueOnError)
+	flags.StringVar(&v.path, "p", "", "`path` of the volume's directory")
+	flags.Int64Var(&v.size, "s", 0, "requested `bytes`")
+	flags.StringVar(&v.mode, "m", "Filesystem", "volume `mode`")
+	flags.StringVar(&action, "a", "", "`action`: create or delete")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch action {
+	case "create":
+		return v.create(disk{})
+	case "delete":
+		return v.remove()
+	}
+	return fmt.Errorf("unknown action %q; want create or delete", action)
+}
