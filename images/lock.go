@@ -5,12 +5,9 @@ package images
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"path"
-	"regexp"
-	"strings"
+	"path/filepath"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -132,7 +129,7 @@ func (l *Lock) Package(name string) (debian.Package, error) {
 
 // ReadLock reads and checks the lock file of the repository at root, with all versions filled in.
 func ReadLock(root string) (*Lock, error) {
-	content, err := os.ReadFile(path.Join(root, LockFile))
+	content, err := os.ReadFile(filepath.Join(root, LockFile))
 	if err != nil {
 		return nil, err
 	}
@@ -155,87 +152,4 @@ func DecodeLock(content []byte) (*Lock, error) {
 		return nil, fmt.Errorf("%s: %w", LockFile, err)
 	}
 	return lock, nil
-}
-
-var (
-	sha256Hex   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	nameRule    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
-	numericUser = regexp.MustCompile(`^[0-9]+(:[0-9]+)?$`)
-)
-
-func (l *Lock) validate() error {
-	var problems []error
-	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if l.Format != 1 {
-		report("format: %d, this program reads 1", l.Format)
-	}
-	if l.SourceDateEpoch <= 0 {
-		report("sourceDateEpoch: %d is no time", l.SourceDateEpoch)
-	}
-	for i, p := range l.Debian.Packages {
-		if p.Name == "" || p.Version == "" || p.Arch == "" || !sha256Hex.MatchString(p.SHA256) {
-			report("debian.packages[%d] (%s): needs name, version, arch and a sha256 of 64 hex digits", i, p.Name)
-		}
-	}
-	names := map[string]bool{}
-	for i, e := range l.Engines {
-		if !nameRule.MatchString(e.Name) || names[e.Name] || e.Version == "" {
-			report("engines[%d] (%s): needs a version, and a name of its own", i, e.Name)
-		}
-		names[e.Name] = true
-		if e.Budget.RawMiB <= 0 || e.Budget.CompressedMiB <= 0 {
-			report("engines[%d] (%s): needs a budget", i, e.Name)
-		}
-		for j, rule := range e.Forbid {
-			if rule.Package == "" || rule.Reason == "" {
-				report("engines[%d].forbid[%d]: needs package and reason", i, j)
-			}
-		}
-		problems = append(problems, validateFiles(fmt.Sprintf("engines[%d]", i), e.Files)...)
-	}
-	problems = append(problems, l.validateImages()...)
-	return errors.Join(problems...)
-}
-
-func (l *Lock) validateImages() []error {
-	var problems []error
-	byName := map[string]Image{}
-	for i, image := range l.Images {
-		where := fmt.Sprintf("images[%d]", i)
-		if _, twice := byName[image.Name]; twice || !nameRule.MatchString(image.Name) || image.Version == "" || image.Reference == "" {
-			problems = append(problems, fmt.Errorf("%s (%s): needs reference, version, and a name of its own", where, image.Name))
-		}
-		if image.User != "" && !numericUser.MatchString(image.User) {
-			problems = append(problems, fmt.Errorf("%s.user: %q is not numeric; the kubelet could not tell that it is not root", where, image.User))
-		}
-		if isRoot := strings.HasPrefix(image.User+":", "0:"); isRoot && image.Because == "" {
-			problems = append(problems, fmt.Errorf("%s.because: say why it runs as root", where))
-		}
-		if shared := image.SharesFiles; shared != "" {
-			if _, ok := byName[shared]; !ok || len(image.Files) > 0 {
-				problems = append(problems, fmt.Errorf("%s.sharesFiles: %q is no image listed before, or the image has files too", where, shared))
-			}
-			image.Files = byName[shared].Files
-			l.Images[i].Files = image.Files
-		}
-		if len(image.Files) == 0 {
-			problems = append(problems, fmt.Errorf("%s: has no files", where))
-		}
-		problems = append(problems, validateFiles(where, image.Files)...)
-		byName[image.Name] = image
-	}
-	return problems
-}
-
-func validateFiles(where string, files []File) []error {
-	var problems []error
-	for i, file := range files {
-		if (file.Go == nil) == (file.C == nil) {
-			problems = append(problems, fmt.Errorf("%s.files[%d]: needs exactly one of go and c", where, i))
-		}
-		if clean := path.Clean("/" + file.Path)[1:]; clean != file.Path || clean == "" {
-			problems = append(problems, fmt.Errorf("%s.files[%d].path: %q is not a clean relative path", where, i, file.Path))
-		}
-	}
-	return problems
 }

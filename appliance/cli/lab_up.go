@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"islet/appliance/config"
 	"islet/appliance/lab"
 	"islet/appliance/layout"
 )
@@ -108,10 +109,13 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 		if !ok {
 			content, ok = configs[""]
 		}
-		if ok {
-			path := layout.Default().Config()
-			host.Files = map[string]lab.File{path: {Data: content, Mode: 0o600}}
-			host.Boot.Args = []string{"appliance", "server", "--config", path}
+		if !ok && !flags.noServer {
+			if content, err = labConfig(flags.name); err != nil {
+				return lab.Spec{}, err
+			}
+		}
+		if content != nil {
+			host.Files = map[string]lab.File{layout.Default().Config(): {Data: content, Mode: 0o600}}
 		}
 		if flags.noServer {
 			host.Boot = lab.Service{}
@@ -125,6 +129,13 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 		}
 	}
 	return spec, nil
+}
+
+// labConfig is the answer file of a host that was given none: the defaults, with the lab as the site.
+func labConfig(name string) ([]byte, error) {
+	c := config.Default()
+	c.Site.Name = name
+	return config.Marshal(c, false)
 }
 
 // readLabConfigs reads the answer files, by host; that for all hosts has no name.

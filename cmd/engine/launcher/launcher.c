@@ -9,7 +9,7 @@
 // extensions in ROOT/xtables. It needs /proc to find its own place. Exit status 127: it could not start.
 //
 // Why C without a C library: kube-proxy and the policy engine start these programs hundreds of times, and
-// this costs 0.2 ms a start and 9 kB, where the smallest Go program costs 1.2 ms and 1.5 MB.
+// `nft --version` takes 1.9 ms through this and 7.3 ms through the smallest Go program (9 kB against 1.4 MB).
 #if !defined(__x86_64__)
 #error "launcher: system calls are written for x86-64 only; add this architecture's to call() and _start"
 #endif
