@@ -52,3 +52,60 @@ bundle: cli images ## build the one file, build/appliance
 
 .PHONY: build
 build: bundle ## the same as bundle
+
+.PHONY: demo
+demo: bundle ## bring the platform up in an isolated host, with a sample application
+	$(call say,bringing the platform up in a lab host with no way out)
+	@$(OUT)/appliance lab demo --name demo
+
+$(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION):
+	$(call say,building golangci-lint $(GOLANGCI_VERSION))
+	@mkdir -p $(OUT)/tools && GOBIN=$(CURDIR)/$(OUT)/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(OUT)/tools/golangci-lint $@
+
+.PHONY: lint
+lint: $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION) ## check formatting and the rules of .golangci.yml
+	$(call say,lint)
+	@test -z "$$(gofmt -l appliance bundle cmd images e2e systemd 2>/dev/null | tee /dev/stderr)"
+	@$< run --timeout 20m ./...
+
+.PHONY: unit
+unit: ## unit tests, with the race detector where it pays
+	$(call say,unit tests)
+	@go test ./...
+
+.PHONY: race
+race: ## the packages with goroutines of their own, under the race detector
+	$(call say,race detector)
+	@CGO_ENABLED=1 go test -race ./appliance/component/... ./appliance/api/... ./appliance/health/... ./bundle/...
+
+FUZZTIME ?= 5s
+.PHONY: fuzz
+fuzz: ## fuzz every decoder of outside input for FUZZTIME each
+	$(call say,fuzzing for $(FUZZTIME) each)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; done; done
+
+.PHONY: e2e
+e2e: bundle ## the real thing in isolated hosts
+	$(call say,end-to-end tests)
+	@APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 30m -v ./e2e
+
+.PHONY: e2e-long
+e2e-long: bundle ## the same with 200 power cuts
+	$(call say,end-to-end tests with 200 power cuts)
+	@E2E_CUTS=200 APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 180m -v ./e2e
+
+.PHONY: test
+test: bundle lint unit race fuzz e2e ## everything that CI runs
+	$(call say,all tests passed)
+
+.PHONY: bench
+bench: bundle ## measure against the same engines started by hand; history in docs/benchmarks.md
+	$(call say,benchmarks)
+	@APPLIANCE=$(CURDIR)/$(OUT)/appliance go run ./bench
+
+.PHONY: clean
+clean: ## remove what was built; downloads of the Go tool stay
+	@rm -rf $(OUT)

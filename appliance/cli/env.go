@@ -32,6 +32,9 @@ type Env struct {
 	// file after an upgrade has put another in its place.
 	Executable string
 
+	// Program is how this process was called, for commands that are shown to be typed.
+	Program string
+
 	bundlePath string
 	trustDir   string
 	logLevel   string
@@ -40,7 +43,7 @@ type Env struct {
 
 // NewEnv returns the environment of the running process with the given streams.
 func NewEnv(stdio Stdio) *Env {
-	return &Env{Stdio: stdio, Build: version.Get(), Getenv: os.Getenv, Executable: "/proc/self/exe"}
+	return &Env{Stdio: stdio, Build: version.Get(), Getenv: os.Getenv, Executable: "/proc/self/exe", Program: os.Args[0]}
 }
 
 // BundlePath says which file OpenBundle("") opens: --bundle, else APPLIANCE_BUNDLE, else the running executable.

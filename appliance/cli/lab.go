@@ -39,7 +39,7 @@ A HOST is written node1 or LAB/node1. Without LAB it is that of the only lab, or
 	}
 	cmd.PersistentFlags().StringVar(&c.dir, "dir", lab.DefaultStateDir, "`DIR` for the disks of hosts, on a real file system (no overlay, no tmpfs)")
 	for _, subcommand := range []func() *cobra.Command{
-		c.upCommand, c.downCommand, c.listCommand, c.statusCommand, c.execCommand, c.logsCommand, c.forwardCommand,
+		c.upCommand, c.demoCommand, c.downCommand, c.listCommand, c.statusCommand, c.execCommand, c.logsCommand, c.forwardCommand,
 		c.startCommand, c.stopCommand, c.killCommand, c.serviceCommand, c.cutCommand, c.healCommand,
 	} {
 		sub := subcommand()
