@@ -53,6 +53,11 @@ func ControllerManager(p Params, ready func(ctx context.Context) error) componen
 		"--cluster-cidr="+p.PodCIDR.String(),
 		"--service-cluster-ip-range="+p.ServiceCIDR.String(),
 		"--controllers=*,-certificatesigningrequest-signing-controller,-certificatesigningrequest-approving-controller",
+		"--flex-volume-plugin-dir="+filepath.Join(p.Layout.Kubelet(), "volume-plugins"),
+		// Every controller first asks for a token of its own, one after the other: upstream's 20
+		// requests a second would make that seconds of every start.
+		"--kube-api-qps=200",
+		"--kube-api-burst=400",
 		"--profiling=false",
 	)
 }
