@@ -4,6 +4,7 @@ package cgroup
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,13 +26,15 @@ var v1Controllers = []string{"cpu", "cpuacct", "memory", "pids"}
 // Tree is the part of the machine's control groups that belongs to the appliance.
 type Tree struct {
 	unified bool
-	roots   []string // one directory per hierarchy; the first is the one that lists processes
+	roots   []string // one directory per hierarchy; a process is in the same group of each
 	name    string
 }
 
 // Detect returns the appliance's tree, named name, directly under the root of each hierarchy.
 // It creates nothing.
-func Detect(name string) (*Tree, error) {
+func Detect(name string) (*Tree, error) { return detect(root, name) }
+
+func detect(root, name string) (*Tree, error) {
 	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
 		return &Tree{unified: true, roots: []string{root}, name: name}, nil
 	}
@@ -69,7 +72,7 @@ func (g *Group) UnifiedDir() string {
 	if !g.tree.unified {
 		return ""
 	}
-	return filepath.Join(root, g.path)
+	return filepath.Join(g.tree.roots[0], g.path)
 }
 
 // Create makes the group; it is no error if it exists.
@@ -77,7 +80,7 @@ func (g *Group) Create() error {
 	if g.tree.unified {
 		// A child can only use a controller that its parent hands down. What the kernel refuses is
 		// accounted one level up; the node works without.
-		for _, dir := range []string{root, filepath.Join(root, g.tree.name)} {
+		for _, dir := range []string{g.tree.roots[0], filepath.Join(g.tree.roots[0], g.tree.name)} {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return fmt.Errorf("create control group: %w", err)
 			}
@@ -122,29 +125,30 @@ func (g *Group) Processes() ([]int, error) {
 	return pids, err
 }
 
-// Kill sends SIGKILL to every process below the group that match accepts and waits until they are
-// gone; match may be nil for all.
-func (g *Group) Kill(match func(pid int) bool, timeout time.Duration) error {
-	deadline := time.Now().Add(timeout)
+// Kill sends SIGKILL to every process of the group and below it that match accepts, and waits until
+// they are gone or ctx ends. match may be nil for all.
+func (g *Group) Kill(ctx context.Context, match func(pid int) bool) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		pids, err := g.Processes()
 		if err != nil {
 			return err
 		}
-		left := 0
-		for _, pid := range pids {
-			if match == nil || match(pid) {
-				left++
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
+		if match != nil {
+			pids = slices.DeleteFunc(pids, func(pid int) bool { return !match(pid) })
 		}
-		if left == 0 {
+		if len(pids) == 0 {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes in control group %s survive SIGKILL", left, g.Path())
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d processes in control group %s survive SIGKILL: %w", len(pids), g.Path(), ctx.Err())
+		case <-tick.C:
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func TestLabCommands(t *testing.T) {
 func TestLabUpBootsTheServer(t *testing.T) {
 	t.Parallel()
 	bundle := filepath.Join(t.TempDir(), "bundle")
-	if err := os.WriteFile(bundle, nil, 0o600); err != nil {
+	if err := os.WriteFile(bundle, []byte("for node2"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e := NewEnv(Stdio{})
@@ -116,11 +116,12 @@ func TestLabUpBootsTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := spec.Hosts[0].Boot.Args; !slices.Equal(got, []string{"appliance", "server"}) || len(spec.Hosts[0].Files) != 0 {
-		t.Errorf("without an answer file: %q, files %v", got, spec.Hosts[0].Files)
-	}
-	if got := spec.Hosts[1].Boot.Args; !slices.Equal(got, []string{"appliance", "server", "--config", "/etc/appliance/config.yaml"}) {
-		t.Errorf("with an answer file: %q", got)
+	const path = "/etc/appliance/config.yaml"
+	for i, want := range []string{"name: x", "for node2"} {
+		host := spec.Hosts[i]
+		if !slices.Equal(host.Boot.Args, []string{"appliance", "server"}) || !strings.Contains(string(host.Files[path].Data), want) {
+			t.Errorf("%s boots %q with the answer file %q, want one with %q", host.Name, host.Boot.Args, host.Files[path].Data, want)
+		}
 	}
 	if spec.Shared[labBundle] != bundle || !slices.Equal(spec.Hosts[0].Boot.Env, []string{BundleVariable + "=" + labBundle}) {
 		t.Errorf("a bundle of its own is not passed on: %v, %v", spec.Shared, spec.Hosts[0].Boot.Env)
@@ -238,6 +239,10 @@ func TestLabShellOnATerminal(t *testing.T) {
 	err = cmd.ExecuteContext(t.Context())
 	if closeErr := terminal.Close(); closeErr != nil {
 		t.Error(closeErr)
+	}
+	// a goroutine of the command still reads the terminal; what it gets is for nobody, and lets go of the terminal
+	if _, writeErr := keyboard.WriteString("\n"); writeErr != nil {
+		t.Error(writeErr)
 	}
 	reading.Wait()
 	if CodeOf(err) != 5 {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -27,7 +26,7 @@ func viewLab(ctx context.Context, l *lab.Lab) (labView, error) {
 	view := labView{Name: l.Name(), Subnet: l.Subnet(), Dir: l.Dir()}
 	for _, host := range l.Hosts() {
 		status, err := host.Status(ctx)
-		if err != nil && !errors.Is(err, lab.ErrNotRunning) { // it may go off while we ask
+		if err != nil {
 			return view, err
 		}
 		view.Hosts = append(view.Hosts, status)

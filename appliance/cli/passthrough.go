@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,9 @@ node. KUBECONFIG, if set, wins. All arguments are kubectl's own.`,
 			environ := os.Environ()
 			if env.Getenv("KUBECONFIG") == "" {
 				environ = append(environ, "KUBECONFIG="+l.AdminKubeconfig())
+			}
+			if env.Getenv("KUBECACHEDIR") == "" { // else it leaves a .kube in the operator's home for ever
+				environ = append(environ, "KUBECACHEDIR="+filepath.Join(l.Tmp(), "kubectl"))
 			}
 			return env.pass(cmd.Context(), environ, program, args)
 		},

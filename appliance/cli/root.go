@@ -23,7 +23,9 @@ const (
 // call pays for its own command alone.
 func commands() []func(*Env) *cobra.Command {
 	return []func(*Env) *cobra.Command{
+		newInstallCommand,
 		newServerCommand,
+		newResetCommand,
 		newStatusCommand,
 		newComponentCommand,
 		newPreflightCommand,

@@ -8,7 +8,8 @@
 //	   |                                      v            v          v         v
 //	   +------- Backoff <-------------------- ended without being asked to (a new Component is made)
 //
-//	any state -> Stopping -> Stopped, once the supervisor's context is cancelled
+//	any state -> Stopping -> Preparing ... when a restart is asked for
+//	any state -> Stopping -> Stopped       once the supervisor's context is cancelled
 package component
 
 import "context"
@@ -32,9 +33,15 @@ type Preparer interface {
 
 // Checker is implemented by a Component whose health can be asked for while it runs. The supervisor
 // calls Check every few seconds once the component is ready; an error makes it Degraded, never
-// restarts it: a slow disk must not turn into a restart loop.
+// restarts it: a slow disk must not turn into a restart loop. Check returns soon after ctx ends.
 type Checker interface {
 	Check(ctx context.Context) error
+}
+
+// Waiter is implemented by a Component that knows what it waits for before it is ready. It is asked
+// for each Snapshot, so it must not block.
+type Waiter interface {
+	WaitingFor() string
 }
 
 // Task adapts a function to a Component.

@@ -32,13 +32,20 @@ type Status struct {
 	State    State     `json:"state"`
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
-	Restarts int       `json:"restarts"`
+	Restarts int       `json:"restarts"` // ends since the start, whatever the reason
+	Failures int       `json:"failures"` // of the last runs, how many failed in a row
 	Needs    []string  `json:"needs,omitempty"`
 	PID      int       `json:"pid,omitempty"`
 }
 
 // IsReady tells whether dependants may go on: a degraded component still serves.
 func (s Status) IsReady() bool { return s.State == Ready || s.State == Degraded }
+
+// IsCrashing tells whether the component failed at least times times in a row and has not since run
+// for long enough to be trusted again. It stays so while the component starts once more.
+func (s Status) IsCrashing(times int, now time.Time) bool {
+	return s.Failures >= times && !(s.IsReady() && now.Sub(s.Since) >= stableAfter)
+}
 
 // history is a bounded ring: the oldest event makes room for the newest.
 type history struct {

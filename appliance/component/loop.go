@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -15,34 +15,27 @@ var errAskedToRestart = errors.New("restart requested")
 
 // loop is the life of one unit: wait, run, back off, until ctx is cancelled.
 func (s *Supervisor) loop(ctx context.Context, u *unit) {
-	defer func() {
-		s.setState(u, Stopped, "")
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		select {
-		case <-u.done:
-		default:
-			close(u.done)
-		}
-	}()
+	defer u.finish()
+	defer s.setState(u, Stopped, "")
 	failures := 0
-	for {
-		if err := s.awaitNeeds(ctx, u); err != nil {
-			return
-		}
+	for s.awaitNeeds(ctx, u) == nil {
 		begun := time.Now()
 		err := s.runOnce(ctx, u)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(begun) > stableAfter || errors.Is(err, errAskedToRestart) {
+		if time.Since(begun) >= stableAfter || errors.Is(err, errAskedToRestart) {
 			failures = 0
 		}
+		if errors.Is(err, errAskedToRestart) {
+			s.countEnd(u, failures)
+			continue
+		}
 		failures++
+		s.countEnd(u, failures)
 		if err == nil {
 			err = errors.New("ended without being asked to")
 		}
-		s.countRestart(u)
 		delay := u.Backoff(failures)
 		s.setState(u, Backoff, fmt.Sprintf("%v; next try in %s", err, delay))
 		select {
@@ -84,61 +77,77 @@ func (s *Supervisor) missing(u *unit) []string {
 	return out
 }
 
-// runOnce makes a component and runs it to its end. A panic is an error like another.
-func (s *Supervisor) runOnce(ctx context.Context, u *unit) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("component panicked", "component", u.name, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	c := u.New()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if p, ok := c.(Preparer); ok {
-		s.setState(u, Preparing, "")
-		if err := p.Prepare(ctx); err != nil {
-			return fmt.Errorf("prepare: %w", err)
-		}
+// runOnce makes a component and runs it to its end, or until a restart is asked for. Nothing that it
+// started is left when it returns.
+func (s *Supervisor) runOnce(ctx context.Context, u *unit) error {
+	select {
+	case <-u.kick: // asked for while there was nothing to restart: this start is the answer
+	default:
 	}
-	s.setState(u, Starting, "")
-	go func() {
+	ctx, cancel := context.WithCancel(ctx)
+	asked := false
+	var kicked sync.WaitGroup
+	kicked.Go(func() {
 		select {
 		case <-u.kick:
-			cancel(errAskedToRestart)
+			asked = true
+			cancel()
+			s.setState(u, Stopping, errAskedToRestart.Error())
 		case <-ctx.Done():
 		}
-	}()
-	checked := make(chan struct{})
-	var becameReady atomic.Bool
-	err = c.Run(ctx, func() {
-		if ctx.Err() != nil || !becameReady.CompareAndSwap(false, true) {
-			return
-		}
-		s.setPID(u, c)
-		s.setState(u, Ready, "")
-		go func() {
-			defer close(checked)
-			s.watch(ctx, u, c)
-		}()
 	})
-	asked := context.Cause(ctx)
-	cancel(nil)
-	if becameReady.Load() {
-		<-checked
-	}
-	if errors.Is(asked, errAskedToRestart) {
+	err := s.live(ctx, u)
+	cancel()
+	kicked.Wait()
+	if asked {
 		return errAskedToRestart
 	}
 	return err
 }
 
+// live is the life of one component, from its making to its end.
+func (s *Supervisor) live(ctx context.Context, u *unit) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var (
+		mu            sync.Mutex // guards isReady and over
+		isReady, over bool
+		watching      sync.WaitGroup
+	)
+	defer func() {
+		mu.Lock()
+		over = true
+		mu.Unlock()
+		cancel()
+		watching.Wait()
+		s.setRunning(u, nil)
+	}()
+	return s.guard(u, func() error {
+		c := u.New()
+		s.setRunning(u, c)
+		if p, ok := c.(Preparer); ok {
+			s.setState(u, Preparing, "")
+			if err := p.Prepare(ctx); err != nil {
+				return fmt.Errorf("prepare: %w", err)
+			}
+		}
+		s.setState(u, Starting, "")
+		return c.Run(ctx, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if isReady || over || ctx.Err() != nil {
+				return
+			}
+			isReady = true
+			s.setState(u, Ready, "")
+			if checker, ok := c.(Checker); ok {
+				watching.Go(func() { s.watch(ctx, u, checker) })
+			}
+		})
+	})
+}
+
 // watch asks a Checker for its health until ctx is cancelled.
-func (s *Supervisor) watch(ctx context.Context, u *unit, c Component) {
-	checker, ok := c.(Checker)
-	if !ok {
-		return
-	}
+func (s *Supervisor) watch(ctx context.Context, u *unit, c Checker) {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
 	for {
@@ -148,7 +157,7 @@ func (s *Supervisor) watch(ctx context.Context, u *unit, c Component) {
 		case <-tick.C:
 		}
 		checkCtx, cancel := context.WithTimeout(ctx, checkInterval)
-		err := checker.Check(checkCtx)
+		err := s.guard(u, func() error { return c.Check(checkCtx) })
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -161,20 +170,13 @@ func (s *Supervisor) watch(ctx context.Context, u *unit, c Component) {
 	}
 }
 
-func (s *Supervisor) countRestart(u *unit) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u.status.Restarts++
-	u.status.PID = 0
-}
-
-// setPID shows the process id of components that are processes.
-func (s *Supervisor) setPID(u *unit, c Component) {
-	p, ok := c.(interface{ PID() int })
-	if !ok {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u.status.PID = p.PID()
+// guard makes a panic an error like another: one component never takes the daemon with it.
+func (s *Supervisor) guard(u *unit, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("component panicked", "component", u.name, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return do()
 }

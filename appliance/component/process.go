@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -52,6 +52,8 @@ type Process struct {
 	spec Spec
 	pid  atomic.Int64
 	tail lastLine
+	// refused is why the last probe failed, in words; nil before one has.
+	refused atomic.Pointer[string]
 }
 
 // NewProcess returns a component that runs spec once.
@@ -68,7 +70,7 @@ func (p *Process) Name() string { return p.spec.Name }
 // Needs implements Component.
 func (p *Process) Needs() []string { return p.spec.Needs }
 
-// PID is the process id, 0 before the start.
+// PID is the process id, 0 while there is no process.
 func (p *Process) PID() int { return int(p.pid.Load()) }
 
 // Prepare implements Preparer.
@@ -87,6 +89,14 @@ func (p *Process) Check(ctx context.Context) error {
 	return p.spec.Check(ctx)
 }
 
+// WaitingFor implements Waiter: it is what the last probe said.
+func (p *Process) WaitingFor() string {
+	if why := p.refused.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
 // Run implements Component. Its error holds the last line that the process printed, which with
 // every engine here is the one that says why.
 func (p *Process) Run(ctx context.Context, ready func()) error {
@@ -94,7 +104,7 @@ func (p *Process) Run(ctx context.Context, ready func()) error {
 	cmd.Env, cmd.Dir = p.spec.Env, p.spec.Dir
 	out := io.Writer(&p.tail)
 	if p.spec.Output != nil {
-		out = io.MultiWriter(p.spec.Output, &p.tail)
+		out = io.MultiWriter(&p.tail, lossy{p.spec.Output})
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipe
@@ -103,6 +113,7 @@ func (p *Process) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("start %s: %w", p.spec.Args[0], err)
 	}
 	p.pid.Store(int64(cmd.Process.Pid))
+	defer p.pid.Store(0)
 	if p.spec.OOMScoreAdj != 0 {
 		// Refused without CAP_SYS_RESOURCE; the process then keeps the daemon's own score.
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), fmt.Appendf(nil, "%d", p.spec.OOMScoreAdj), 0o644)
@@ -111,14 +122,12 @@ func (p *Process) Run(ctx context.Context, ready func()) error {
 	go func() { exited <- cmd.Wait() }()
 
 	probeCtx, stopProbe := context.WithCancel(ctx)
-	defer stopProbe()
-	probed := make(chan struct{})
-	go func() {
-		defer close(probed)
+	var probing sync.WaitGroup
+	probing.Go(func() {
 		if p.awaitProbe(probeCtx) == nil {
 			ready()
 		}
-	}()
+	})
 	var err error
 	select {
 	case err = <-exited:
@@ -127,7 +136,7 @@ func (p *Process) Run(ctx context.Context, ready func()) error {
 		p.stop(cmd.Process.Pid, exited)
 	}
 	stopProbe()
-	<-probed
+	probing.Wait()
 	return err
 }
 
@@ -138,18 +147,29 @@ func (p *Process) awaitProbe(ctx context.Context) error {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, probeTimeout)
-		err := p.spec.Probe(attempt)
-		cancel()
+		err := p.probe(ctx)
 		if err == nil {
 			return ctx.Err()
 		}
+		p.refused.Store(new(err.Error()))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+// probe makes one attempt. A panic is an answer like another: it shows as what the component waits for.
+func (p *Process) probe(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the probe panicked: %v", v)
+		}
+	}()
+	return p.spec.Probe(ctx)
 }
 
 func (p *Process) stop(pid int, exited <-chan error) {
@@ -173,33 +193,4 @@ func (p *Process) describe(err error) error {
 		return fmt.Errorf("%s: %s", what, line)
 	}
 	return errors.New(what)
-}
-
-// lastLine keeps the last line written that has something in it, cut to a readable length. It is
-// written by one goroutine and read after the process has ended.
-type lastLine struct{ line, rest string }
-
-const lastLineLimit = 400
-
-func (l *lastLine) Write(b []byte) (int, error) {
-	text := l.rest + string(b)
-	for {
-		line, after, found := strings.Cut(text, "\n")
-		if !found {
-			break
-		}
-		if line = strings.TrimSpace(line); line != "" {
-			l.line = line[:min(len(line), lastLineLimit)]
-		}
-		text = after
-	}
-	l.rest = text[:min(len(text), lastLineLimit)]
-	return len(b), nil
-}
-
-func (l *lastLine) String() string {
-	if rest := strings.TrimSpace(l.rest); rest != "" {
-		return rest
-	}
-	return l.line
 }

@@ -14,14 +14,16 @@ import (
 // when the *thread* that forked it ends, so the thread must live as long as the process does.
 var starter = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for job := range jobs {
-			job()
-		}
-	}()
+	go forkForever(jobs)
 	return jobs
 })
+
+func forkForever(jobs <-chan func()) {
+	runtime.LockOSThread()
+	for job := range jobs {
+		job()
+	}
+}
 
 // startInGroup starts cmd inside group: atomically on cgroup v2, right after the fork on v1.
 func startInGroup(cmd *exec.Cmd, group *cgroup.Group) error {

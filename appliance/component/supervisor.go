@@ -48,10 +48,15 @@ type unit struct {
 	Unit
 	name   string
 	needs  []string
-	status Status
-	done   chan struct{}      // closed when the unit will not run again
 	cancel context.CancelFunc // stops the unit alone
 	kick   chan struct{}      // asks for a restart
+	done   chan struct{}      // closed when the unit will not run again
+	finish func()             // closes done, once
+
+	// Guarded by the supervisor's mutex.
+	status  Status
+	running Component // between its making and its end
+	closing bool      // told to stop for good: only Stopped can follow
 }
 
 // NewSupervisor returns a supervisor of the units, or an error that names a need nobody provides,
@@ -61,6 +66,7 @@ func NewSupervisor(log *slog.Logger, units ...Unit) (*Supervisor, error) {
 	for _, u := range units {
 		c := u.New()
 		n := &unit{Unit: u, name: c.Name(), needs: c.Needs(), done: make(chan struct{}), kick: make(chan struct{}, 1)}
+		n.finish = sync.OnceFunc(func() { close(n.done) })
 		if n.Backoff == nil {
 			n.Backoff = DefaultBackoff
 		}
@@ -73,7 +79,10 @@ func NewSupervisor(log *slog.Logger, units ...Unit) (*Supervisor, error) {
 		n.status = Status{Name: n.name, State: Pending, Since: time.Now(), Needs: n.needs}
 		s.units, s.byName[n.name] = append(s.units, n), n
 	}
-	return s, s.checkOrder()
+	if err := s.checkOrder(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // checkOrder refuses needs that can never be met.
@@ -111,7 +120,8 @@ func (s *Supervisor) checkOrder() error {
 }
 
 // Run runs every unit until ctx is cancelled, then stops them in reverse order of need: a unit is
-// told to stop only when nothing that needs it runs any more.
+// told to stop only when nothing that needs it runs any more. It is called once. A unit that does not
+// stop within its deadline is left behind, and is the only thing that may still run afterwards.
 func (s *Supervisor) Run(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
 	for _, u := range s.units {
@@ -135,24 +145,19 @@ func (s *Supervisor) stop(u *unit) {
 			<-d.done
 		}
 	}
-	s.setState(u, Stopping, "")
+	s.close(u)
 	u.cancel()
 	select {
 	case <-u.done:
 	case <-time.After(u.StopTimeout):
 		s.log.Error("component does not stop", "component", u.name, "timeout", u.StopTimeout)
 		s.setState(u, Stopped, fmt.Sprintf("gave up after %s", u.StopTimeout))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		select {
-		case <-u.done:
-		default:
-			close(u.done)
-		}
+		u.finish()
 	}
 }
 
-// Restart asks for a restart of one component; its dependants stay up.
+// Restart asks for a restart of one component, at once and without counting as a failure; its
+// dependants stay up. One that waits or backs off is tried right away.
 func (s *Supervisor) Restart(name string) error {
 	u := s.byName[name]
 	if u == nil {
@@ -172,6 +177,12 @@ func (s *Supervisor) Snapshot() []Status {
 	out := make([]Status, len(s.units))
 	for i, u := range s.units {
 		out[i] = u.status
+		if p, ok := u.running.(interface{ PID() int }); ok {
+			out[i].PID = p.PID()
+		}
+		if w, ok := u.running.(Waiter); ok && u.status.State == Starting {
+			out[i].Reason = w.WaitingFor()
+		}
 	}
 	return out
 }
@@ -190,15 +201,32 @@ func (s *Supervisor) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// setState records a change; repeating the same state and reason is not one.
+// setState records a change, unless the unit is being stopped for good and only Stopped can follow.
 func (s *Supervisor) setState(u *unit, state State, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if u.status.State == state && u.status.Reason == reason || u.status.State == Stopped {
+	if !u.closing || state == Stopped {
+		s.record(u, state, reason)
+	}
+}
+
+// close marks u as being stopped for good, whatever its run still reports.
+func (s *Supervisor) close(u *unit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record(u, Stopping, "")
+	u.closing = true
+}
+
+// record must be called with mu held. Repeating the same state and reason is no change; nothing
+// follows Stopped.
+func (s *Supervisor) record(u *unit, state State, reason string) {
+	last := u.status
+	if last.State == state && last.Reason == reason || last.State == Stopped {
 		return
 	}
 	now := time.Now()
-	if u.status.State != state {
+	if last.State != state {
 		u.status.Since = now
 	}
 	u.status.State, u.status.Reason = state, reason
@@ -206,4 +234,18 @@ func (s *Supervisor) setState(u *unit, state State, reason string) {
 	close(s.changed)
 	s.changed = make(chan struct{})
 	s.log.Info("component changed", "component", u.name, "state", state, "reason", reason)
+}
+
+func (s *Supervisor) setRunning(u *unit, c Component) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.running = c
+}
+
+// countEnd counts the end of a run; failures is how many of the last runs in a row failed.
+func (s *Supervisor) countEnd(u *unit, failures int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.status.Restarts++
+	u.status.Failures = failures
 }

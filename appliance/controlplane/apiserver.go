@@ -131,6 +131,7 @@ func (p Params) apiServerArgs() []string {
 		"--service-node-port-range=" + p.NodePortRange,
 
 		"--anonymous-auth=false",
+		"--allow-privileged=true", // Pod Security decides, by namespace
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--admission-control-config-file=" + p.generated("admission.yaml"),

@@ -11,10 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"islet/appliance/component"
 	"islet/appliance/layout"
@@ -23,31 +21,26 @@ import (
 // Name is the datastore's name in the supervisor.
 const Name = "kine"
 
+// ErrDamaged is returned for a database whose pages or indices do not agree. Its text crosses the
+// border between the store engine and the daemon.
+var ErrDamaged = errors.New("the database is damaged")
+
+// Report is what the store engine says about a database that is sound.
+type Report struct {
+	Path     string `json:"path"`
+	Revision int64  `json:"revision"` // the newest in it
+	Rows     int64  `json:"rows"`     // 0 before the first write
+	Bytes    int64  `json:"bytes"`
+}
+
 // Params is what the datastore is told.
 type Params struct {
 	Layout layout.Layout
 	Ring   Ring
 	Log    *slog.Logger
 	Child  func(name string, args ...string) component.Spec
-	// Restored is called when a damaged database was replaced; what was lost is in the report.
+	// Restored is called when a snapshot took the place of the database; may be nil.
 	Restored func(Restoration)
-}
-
-// Restoration tells what happened to a damaged database.
-type Restoration struct {
-	At       time.Time `json:"at"`
-	Found    string    `json:"found"`    // what is wrong with it
-	Kept     string    `json:"kept"`     // where it was put aside
-	Snapshot string    `json:"snapshot"` // what took its place; empty when there was none
-	Taken    time.Time `json:"taken"`    // when the snapshot was taken: later writes are lost
-}
-
-// Report is what the store engine says about a database.
-type Report struct {
-	Path     string `json:"path"`
-	Revision int64  `json:"revision"`
-	Rows     int64  `json:"rows"`
-	Bytes    int64  `json:"bytes"`
 }
 
 // Database is the SQLite file.
@@ -81,63 +74,57 @@ func (p Params) prepare(ctx context.Context) error {
 	if err := os.Remove(p.Layout.KineSocket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	database := Database(p.Layout)
-	if _, err := os.Stat(database); errors.Is(err, fs.ErrNotExist) {
-		return nil // the first start
-	}
-	_, err := p.tool(ctx, "check", database)
-	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if !strings.Contains(err.Error(), "the database is damaged") {
+	found, err := p.examine(ctx)
+	if err != nil || found == "" {
 		return err
 	}
-	return p.restore(err.Error())
+	return p.restore(ctx, found)
 }
 
-// restore puts the newest snapshot in the place of a damaged database. Without a snapshot it starts
-// nothing: an empty cluster in the place of a damaged one would delete every pod on the node.
-func (p Params) restore(found string) error {
-	done := Restoration{At: time.Now(), Found: found}
-	newest, err := p.Ring.Newest()
-	if err != nil {
-		return fmt.Errorf("%s; and no snapshot can take its place: %w", found, err)
-	}
-	done.Snapshot, done.Taken = newest.Path, newest.Taken
+// examine says what is wrong with the database in a way that a snapshot mends; empty when it may be
+// used. A database that is not there, or in which nothing was ever written, is what a first start
+// finds, and also what is left by a power cut in the middle of a restoration: the ring tells which.
+func (p Params) examine(ctx context.Context) (string, error) {
 	database := Database(p.Layout)
-	done.Kept = fmt.Sprintf("%s.damaged-%s", database, done.At.UTC().Format(stamp))
-	if err := os.Rename(database, done.Kept); err != nil {
-		return err
+	report := Report{Path: database}
+	_, err := os.Stat(database)
+	if err == nil {
+		report, err = p.tool(ctx, "check", database)
 	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Rename(database+suffix, done.Kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // no rows
+	case errors.Is(err, ErrDamaged):
+		return err.Error(), nil
+	case err != nil:
+		return "", err
+	case report.Rows > 0:
+		return "", nil
 	}
-	if err := copyFile(newest.Path, database); err != nil {
-		return fmt.Errorf("restore %s: %w", newest.Path, err)
+	if _, err := p.Ring.Newest(); errors.Is(err, ErrNoSnapshot) {
+		return "", nil
 	}
-	p.Log.Error("datastore restored from a snapshot", "found", found, "snapshot", newest.Path, "taken", newest.Taken, "kept", done.Kept)
-	if p.Restored != nil {
-		p.Restored(done)
-	}
-	return nil
+	return "there is nothing in " + report.Path + ", though there are snapshots of it", nil
 }
 
 // tool runs the store engine for one answer.
 func (p Params) tool(ctx context.Context, args ...string) (Report, error) {
 	var report Report
-	spec := p.Child(Name, args...)
-	cmd := exec.CommandContext(ctx, spec.Args[0], spec.Args[1:]...)
-	cmd.Env = spec.Env
-	var problem strings.Builder
-	cmd.Stderr = &problem
-	out, err := cmd.Output()
+	out, err := component.Output(ctx, p.Child(Name, args...))
+	if err != nil && strings.Contains(err.Error(), ErrDamaged.Error()) {
+		return report, damagedError{strings.TrimPrefix(err.Error(), "kine: ")}
+	}
 	if err != nil {
-		return report, fmt.Errorf("%s: %w", strings.TrimSpace(strings.TrimPrefix(problem.String(), "kine: ")), err)
+		return report, err
 	}
 	if err := json.Unmarshal(out, &report); err != nil {
 		return report, fmt.Errorf("read the store engine's answer: %w", err)
 	}
 	return report, nil
 }
+
+// damagedError is ErrDamaged in the words of the store engine.
+type damagedError struct{ text string }
+
+func (e damagedError) Error() string { return e.text }
+
+func (e damagedError) Is(target error) bool { return target == ErrDamaged }

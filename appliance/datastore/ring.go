@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,21 +11,24 @@ import (
 	"strings"
 	"time"
 
-	"islet/appliance/atomicfile"
-	"islet/appliance/component"
-)
+	"golang.org/x/sys/unix"
 
-// SnapshotsName is the snapshot ring's name in the supervisor.
-const SnapshotsName = "snapshots"
+	"islet/appliance/atomicfile"
+)
 
 const (
 	stamp  = "20060102T150405Z"
 	prefix = "sqlite-"
 	suffix = ".db"
+	// soonest is the least time before a snapshot, at the start and after a failure.
+	soonest = time.Minute
 )
 
 // ErrNoSnapshot is returned when the ring is empty.
 var ErrNoSnapshot = errors.New("there is no snapshot")
+
+// ErrBusy is returned by Take while another snapshot is being taken.
+var ErrBusy = errors.New("another snapshot is being taken")
 
 // Ring is a bounded set of verified snapshots in one directory.
 type Ring struct {
@@ -61,6 +63,9 @@ func (r Ring) List() ([]Snapshot, error) {
 			continue
 		}
 		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // pruned since
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +87,8 @@ func (r Ring) Newest() (Snapshot, error) {
 	return list[0], nil
 }
 
-// prune deletes what is over the count or over the bytes, oldest first, never the newest (LESSONS 22).
+// prune deletes what is over the count or over the bytes, oldest first, never the newest (LESSONS 22),
+// and what interrupted calls of Take left.
 func (r Ring) prune() error {
 	list, err := r.List()
 	if err != nil {
@@ -96,38 +102,32 @@ func (r Ring) prune() error {
 			errs = append(errs, os.Remove(s.Path))
 		}
 	}
+	partial, err := filepath.Glob(filepath.Join(r.Dir, prefix+"*"+suffix+".partial*"))
+	errs = append(errs, err)
+	for _, path := range partial {
+		errs = append(errs, os.Remove(path))
+	}
 	return errors.Join(errs...)
 }
 
-// Snapshots returns the unit that takes snapshots: one soon after the first start, then one per
-// interval, counted from the newest there is, so that restarts neither skip nor multiply them.
-func Snapshots(p Params) component.Unit {
-	return component.Unit{New: func() component.Component {
-		return component.Task{TaskName: SnapshotsName, TaskNeeds: []string{Name}, Do: func(ctx context.Context, ready func()) error {
-			ready()
-			for {
-				wait := time.Minute
-				if newest, err := p.Ring.Newest(); err == nil {
-					wait = max(wait, time.Until(newest.Taken.Add(p.Ring.Interval)))
-				}
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(wait):
-				}
-				if _, err := p.Take(ctx); err != nil {
-					return err
-				}
-			}
-		}}
-	}}
+// due is how long after now the next snapshot is to be taken: one interval after the newest, so that
+// restarts neither skip nor multiply them, and not at once, because a start is a busy time. A newest
+// one from the future, which a clock that was ahead has left, puts the next one off by an interval.
+func (r Ring) due(now time.Time) time.Duration {
+	newest, err := r.Newest()
+	if err != nil {
+		return soonest
+	}
+	return max(soonest, min(newest.Taken.Add(r.Interval).Sub(now), r.Interval))
 }
 
 // Take makes a snapshot now, verifies it, and prunes the ring.
 func (p Params) Take(ctx context.Context) (Snapshot, error) {
-	if err := os.MkdirAll(p.Ring.Dir, 0o700); err != nil {
+	unlock, err := p.Ring.lock()
+	if err != nil {
 		return Snapshot{}, err
 	}
+	defer unlock()
 	taken := time.Now().UTC().Truncate(time.Second)
 	path := filepath.Join(p.Ring.Dir, prefix+taken.Format(stamp)+suffix)
 	report, err := p.tool(ctx, "snapshot", Database(p.Layout), path)
@@ -141,24 +141,18 @@ func (p Params) Take(ctx context.Context) (Snapshot, error) {
 	return Snapshot{path, taken, report.Bytes}, p.Ring.prune()
 }
 
-// copyFile copies a snapshot into place, whole or not at all.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
+// lock makes the directory and keeps others from taking a snapshot at the same time.
+func (r Ring) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(r.Dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	tmp := to + ".restoring"
-	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = dir.Close()
+		return nil, ErrBusy
 	}
-	_, err = io.Copy(out, in)
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, to); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(filepath.Dir(to))
+	return func() { _ = dir.Close() }, nil
 }

@@ -5,25 +5,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"islet/appliance/atomicfile"
 	"islet/appliance/layout"
 	"islet/bundle"
 )
-
-// manifestName lists a set's files. It is written last: a set without it is unfinished.
-const manifestName = "manifest.json"
 
 // Result is what Stage did.
 type Result struct {
@@ -35,52 +30,65 @@ type Result struct {
 
 // Stage brings the engines of b into l.Engines()/sets/DIGEST and points l.Engines()/current there.
 // Files that the set before had too are linked, not written. With nothing changed it writes
-// nothing. It is safe to repeat after a power cut at any moment: the link moves only to a set that
-// is complete and on disk.
+// nothing. It is safe to repeat after a power cut at any moment: a set appears under its name, and
+// the link moves to it, only when it is complete and on disk. Running programs keep their files.
 func Stage(ctx context.Context, l layout.Layout, b *bundle.Reader) (Result, error) {
 	files, id, err := wanted(ctx, b)
 	if err != nil {
 		return Result{}, err
 	}
 	sets, current := filepath.Join(l.Engines(), "sets"), filepath.Join(l.Engines(), "current")
-	dir := filepath.Join(sets, id)
-	result := Result{Dir: dir, Files: len(files)}
-	if complete(dir, files) {
-		if target, err := os.Readlink(current); err == nil && target == filepath.Join("sets", id) {
-			return result, nil
+	target := filepath.Join("sets", id)
+	result := Result{Dir: filepath.Join(sets, id), Files: len(files)}
+	if !complete(result.Dir, files) {
+		result.Staged = len(files)
+		if result.Bytes, err = build(ctx, b, result.Dir, current, files); err != nil {
+			return result, fmt.Errorf("stage engines: %w", err)
 		}
-		return result, point(current, filepath.Join("sets", id))
+	} else if at, err := os.Readlink(current); err == nil && at == target {
+		return result, nil
 	}
-	if err := os.RemoveAll(dir); err != nil { // what an interrupted call left
-		return result, err
+	if err := point(current, target); err != nil {
+		return result, fmt.Errorf("put staged engines in use: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return result, err
+	return result, prune(sets, id)
+}
+
+// build makes the set in dir, in the place of a damaged one of the same name if there is one, and
+// returns the bytes that it wrote.
+func build(ctx context.Context, b *bundle.Reader, dir, current string, files []bundle.EngineFile) (int64, error) {
+	staging := dir + ".staging"
+	if err := os.RemoveAll(staging); err != nil { // what an interrupted call left
+		return 0, err
+	}
+	if err := os.MkdirAll(staging, 0o755); err != nil {
+		return 0, err
 	}
 	old := readManifest(current)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(2)
-	written := make([]int64, len(files))
-	for i, f := range files {
-		group.Go(func() (err error) {
-			written[i], err = place(groupCtx, b, dir, current, f, old)
+	var written atomic.Int64
+	for _, f := range files {
+		group.Go(func() error {
+			n, err := place(groupCtx, b, staging, current, f, old)
+			written.Add(n)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return result, fmt.Errorf("stage engines: %w", err)
+		return written.Load(), err
 	}
-	for _, n := range written {
-		result.Bytes += n
+	if err := finish(staging, files); err != nil {
+		return written.Load(), err
 	}
-	result.Staged = len(files)
-	if err := finish(dir, files); err != nil {
-		return result, err
+	damaged := dir + ".damaged"
+	if err := os.Rename(dir, damaged); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return written.Load(), err
 	}
-	if err := point(current, filepath.Join("sets", id)); err != nil {
-		return result, err
+	if err := os.Rename(staging, dir); err != nil {
+		return written.Load(), err
 	}
-	return result, prune(sets, id)
+	return written.Load(), errors.Join(atomicfile.SyncDir(filepath.Dir(dir)), os.RemoveAll(damaged))
 }
 
 // wanted lists the files of all engines and names their set by what is in them.
@@ -104,104 +112,6 @@ func wanted(ctx context.Context, b *bundle.Reader) ([]bundle.EngineFile, string,
 	return files, hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// entry is a file in a set's manifest.
-type entry struct {
-	Path   string `json:"path"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
-}
-
-func readManifest(dir string) map[string]entry {
-	var list []entry
-	data, err := os.ReadFile(filepath.Join(dir, manifestName))
-	if err != nil || json.Unmarshal(data, &list) != nil {
-		return nil
-	}
-	byPath := make(map[string]entry, len(list))
-	for _, e := range list {
-		byPath[e.Path] = e
-	}
-	return byPath
-}
-
-// complete tells whether the set is all there. Sizes are compared, not digests: reading 250 MB at
-// each start would cost more than it finds, and what a failing disk does to a program shows at once.
-func complete(dir string, files []bundle.EngineFile) bool {
-	have := readManifest(dir)
-	for _, f := range files {
-		info, err := os.Stat(filepath.Join(dir, f.Path))
-		if err != nil || info.Size() != f.Size || have[f.Path].Digest != f.Digest.String() {
-			return false
-		}
-	}
-	return true
-}
-
-// place puts one file and its links into dir, and returns the bytes written.
-func place(ctx context.Context, b *bundle.Reader, dir, current string, f bundle.EngineFile, old map[string]entry) (int64, error) {
-	path := filepath.Join(dir, f.Path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return 0, err
-	}
-	var written int64
-	if e, ok := old[f.Path]; !ok || e.Digest != f.Digest.String() || os.Link(filepath.Join(current, f.Path), path) != nil {
-		if err := extract(ctx, b, path, f); err != nil {
-			return 0, err
-		}
-		written = f.Size
-	}
-	for _, link := range f.Links {
-		at := filepath.Join(dir, link)
-		target, err := filepath.Rel(filepath.Dir(at), path)
-		if err != nil {
-			return written, err
-		}
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return written, err
-		}
-		if err := os.Symlink(target, at); err != nil {
-			return written, err
-		}
-	}
-	return written, nil
-}
-
-func extract(ctx context.Context, b *bundle.Reader, path string, f bundle.EngineFile) (err error) {
-	in, err := bundle.OpenEngineFile(ctx, b, f)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
-}
-
-// finish makes the files durable, then the manifest that vouches for them.
-func finish(dir string, files []bundle.EngineFile) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(unix.Syncfs(int(d.Fd())), d.Close())
-	if err != nil {
-		return fmt.Errorf("sync engines: %w", err)
-	}
-	list := make([]entry, len(files))
-	for i, f := range files {
-		list[i] = entry{f.Path, f.Digest.String(), f.Size}
-	}
-	data, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(dir, manifestName), data, 0o644)
-}
-
 // point moves the link to target atomically.
 func point(link, target string) error {
 	tmp := link + ".new"
@@ -223,18 +133,24 @@ func prune(sets, id string) error {
 	if err != nil {
 		return err
 	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == id })
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int {
-		ia, errA := a.Info()
-		ib, errB := b.Info()
-		if errA != nil || errB != nil {
-			return 0
+	made := func(name string) time.Time { // zero for what is not whole
+		info, err := os.Stat(filepath.Join(sets, name, manifestName))
+		if err != nil || filepath.Ext(name) != "" {
+			return time.Time{}
 		}
-		return ib.ModTime().Compare(ia.ModTime())
-	})
-	for _, e := range entries[min(1, len(entries)):] {
-		if err := os.RemoveAll(filepath.Join(sets, e.Name())); err != nil {
-			return err
+		return info.ModTime()
+	}
+	keep := ""
+	for _, e := range entries {
+		if name := e.Name(); name != id && made(name).After(made(keep)) {
+			keep = name
+		}
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != id && name != keep {
+			if err := os.RemoveAll(filepath.Join(sets, name)); err != nil {
+				return fmt.Errorf("remove old engines: %w", err)
+			}
 		}
 	}
 	return nil

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
+
+	"golang.org/x/sys/unix"
 
 	"islet/appliance/lab/guest"
 	"islet/appliance/lab/hierarchy"
@@ -85,19 +88,42 @@ func (h *Host) Status(ctx context.Context) (Status, error) {
 		return status, nil
 	}
 	status.Running, status.PID = true, init.PID
-	status.Boot, err = h.call(ctx, guest.Request{Op: guest.OpStatus})
-	return status, err
+	boot, err := h.call(ctx, guest.Request{Op: guest.OpStatus})
+	switch {
+	case errors.Is(err, ErrNotRunning):
+		status.Running, status.PID = false, 0
+	case err != nil:
+		return status, err
+	default:
+		status.Boot = boot
+	}
+	return status, nil
 }
 
+// call asks PID 1. A host that goes off meanwhile gives ErrNotRunning.
 func (h *Host) call(ctx context.Context, request guest.Request) (guest.ServiceStatus, error) {
-	if _, err := h.running(); err != nil {
+	init, err := h.running()
+	if err != nil {
 		return guest.ServiceStatus{}, err
 	}
 	status, err := guest.Call(ctx, h.lab.layout.control(h.lab.Name(), h.Name()), request)
+	if isHangUp(err) && init.awaitEnd(ctx) == nil {
+		return status, fmt.Errorf("%s: %w", h.label(), ErrNotRunning)
+	}
 	if err != nil {
 		return status, fmt.Errorf("%s: %w", h.label(), err)
 	}
 	return status, nil
+}
+
+// isHangUp says whether the far end of a control socket was or went away, which a PID 1 never does but at its end.
+func isHangUp(err error) bool {
+	for _, reason := range []error{io.EOF, fs.ErrNotExist, unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // locked runs fn while nobody else changes the lab.
@@ -172,7 +198,7 @@ func (h *Host) Stop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := h.call(ctx, guest.Request{Op: guest.OpPowerOff}); err != nil {
+		if _, err := h.call(ctx, guest.Request{Op: guest.OpPowerOff}); err != nil && !errors.Is(err, ErrNotRunning) {
 			return err
 		}
 		if err := init.awaitEnd(ctx); err != nil {

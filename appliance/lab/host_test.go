@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"islet/appliance/lab"
 	"islet/appliance/lab/guest"
 )
@@ -152,6 +154,40 @@ func TestStopIsGraceful(t *testing.T) {
 	}
 	if err := h.Stop(t.Context()); err != nil {
 		t.Errorf("second stop: %v", err)
+	}
+}
+
+func TestStatusOfAHostThatGoesOff(t *testing.T) {
+	t.Parallel()
+	h := host(t, up(t, newLayout(t), lab.Spec{}, 1), "node1")
+	var asking errgroup.Group
+	quit := make(chan struct{})
+	for range 3 {
+		asking.Go(func() error {
+			for {
+				select {
+				case <-quit:
+					return nil
+				default:
+				}
+				if _, err := h.Status(t.Context()); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		end := h.Stop
+		if i%2 == 1 {
+			end = h.Kill
+		}
+		if err := errors.Join(end(t.Context()), h.Start(t.Context())); err != nil {
+			t.Errorf("round %d: %v", i, err)
+		}
+	}
+	close(quit)
+	if err := asking.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 type Authority struct {
 	Name string
 	Cert *x509.Certificate
-	key  crypto.Signer
+	key  *ecdsa.PrivateKey
 	file string
 }
 
@@ -46,27 +46,28 @@ func (a *Authority) PEM() []byte { return encodeCert(a.Cert.Raw) }
 func certPath(dir, name string) string { return filepath.Join(dir, name+".crt") }
 func keyPath(dir, name string) string  { return filepath.Join(dir, name+".key") }
 
-// ensureAuthority loads the authority from dir, or makes it when there is none. A half-written one
-// (a key without its certificate, from a power cut at the first start) has signed nothing and is
-// made again.
-func ensureAuthority(dir, name string, now time.Time) (*Authority, error) {
-	cert, key, err := loadPair(dir, name)
+// ensureAuthority loads the authority from dir, or makes it when there is none. A key without its
+// certificate, from a power cut at the first start, gets one: a key is never thrown away.
+//
+// since is when the authority's certificate begins to be valid. It should not depend on the clock:
+// one that is ahead at the first start would make an authority that nobody can use once it is set.
+func ensureAuthority(dir, name string, now, since time.Time) (*Authority, error) {
+	key, err := loadKey(keyPath(dir, name))
+	_, certErr := os.Stat(certPath(dir, name))
 	switch {
-	case err == nil:
-		return &Authority{Name: name, Cert: cert, key: key, file: certPath(dir, name)}, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("load authority %s: %w", name, err)
-	}
-	if _, err := os.Stat(certPath(dir, name)); err == nil {
+	case err == nil && certErr == nil:
+		return loadAuthority(dir, name, key)
+	case certErr == nil && errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("authority %s has a certificate but its key %s is missing: restore it from a backup", name, keyPath(dir, name))
+	case errors.Is(err, fs.ErrNotExist):
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
-	key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("authority %s: %w", name, err)
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "islet " + name, Organization: []string{"islet"}},
-		NotBefore:             now.Add(-backdate),
+		NotBefore:             since,
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 		IsCA:                  true,
@@ -79,9 +80,18 @@ func ensureAuthority(dir, name string, now time.Time) (*Authority, error) {
 	if err := storePair(dir, name, raw, key); err != nil {
 		return nil, err
 	}
-	cert, err = x509.ParseCertificate(raw)
+	return loadAuthority(dir, name, key)
+}
+
+// loadAuthority refuses a certificate that is not that of key: what it would sign, nobody could verify.
+func loadAuthority(dir, name string, key *ecdsa.PrivateKey) (*Authority, error) {
+	cert, err := LoadCert(certPath(dir, name))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("authority %s: %w", name, err)
+	}
+	if !key.PublicKey.Equal(cert.PublicKey) || !cert.IsCA {
+		return nil, fmt.Errorf("authority %s: %s is not the certificate of the authority with the key %s: restore both from one backup",
+			name, certPath(dir, name), keyPath(dir, name))
 	}
 	return &Authority{Name: name, Cert: cert, key: key, file: certPath(dir, name)}, nil
 }
@@ -97,24 +107,29 @@ func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.S
 }
 
 // loadPair reads a certificate and its key; fs.ErrNotExist when either file is missing.
-func loadPair(dir, name string) (*x509.Certificate, crypto.Signer, error) {
+func loadPair(dir, name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	cert, err := LoadCert(certPath(dir, name))
 	if err != nil {
 		return nil, nil, err
 	}
-	block, err := readPEM(keyPath(dir, name))
+	key, err := loadKey(keyPath(dir, name))
+	return cert, key, err
+}
+
+func loadKey(path string) (*ecdsa.PrivateKey, error) {
+	block, err := readPEM(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", keyPath(dir, name), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	key, ok := parsed.(crypto.Signer)
+	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, nil, fmt.Errorf("%s: a %T cannot sign", keyPath(dir, name), parsed)
+		return nil, fmt.Errorf("%s: want an ECDSA key, have %T", path, parsed)
 	}
-	return cert, key, nil
+	return key, nil
 }
 
 // LoadCert reads the first certificate of a PEM file.

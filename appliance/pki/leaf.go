@@ -43,6 +43,8 @@ const (
 	Expiring   Reason = "expires soon"
 	Changed    Reason = "names changed"
 	Foreign    Reason = "signed by another authority"
+	// NotYetValid is a leaf that was issued while the clock was ahead.
+	NotYetValid Reason = "not valid yet"
 )
 
 // renewBefore is when a leaf is renewed: with a third of its life left, so that a site that is
@@ -60,14 +62,15 @@ func (l Leaf) check(dir string, ca *Authority, now time.Time) Reason {
 	case err != nil:
 		return Unreadable
 	}
-	pub, ok := key.Public().(*ecdsa.PublicKey)
 	switch {
-	case !ok || !pub.Equal(cert.PublicKey):
+	case !key.PublicKey.Equal(cert.PublicKey):
 		return Unreadable
 	case cert.CheckSignatureFrom(ca.Cert) != nil:
 		return Foreign
 	case now.After(cert.NotAfter):
 		return Expired
+	case now.Before(cert.NotBefore):
+		return NotYetValid
 	case cert.NotAfter.Sub(now) < renewBefore(cert):
 		return Expiring
 	case !l.matches(cert):
@@ -83,16 +86,26 @@ func (l Leaf) matches(cert *x509.Certificate) bool {
 		addresses = append(addresses, a.Unmap())
 	}
 	return cert.Subject.CommonName == l.CommonName &&
-		sameSet(cert.Subject.Organization, l.Organizations, func(a, b string) bool { return a == b }) &&
-		sameSet(cert.DNSNames, l.DNSNames, func(a, b string) bool { return a == b }) &&
-		sameSet(addresses, l.Addresses, func(a, b netip.Addr) bool { return a == b })
+		sameSet(cert.Subject.Organization, l.Organizations) &&
+		sameSet(cert.DNSNames, l.DNSNames) &&
+		sameSet(addresses, l.Addresses) &&
+		sameSet(cert.ExtKeyUsage, l.usages())
 }
 
-func sameSet[T any](a, b []T, same func(T, T) bool) bool {
-	in := func(set []T) func(T) bool {
-		return func(x T) bool { return !slices.ContainsFunc(set, func(y T) bool { return same(x, y) }) }
+func (l Leaf) usages() []x509.ExtKeyUsage {
+	var out []x509.ExtKeyUsage
+	if l.Server {
+		out = append(out, x509.ExtKeyUsageServerAuth)
 	}
-	return !slices.ContainsFunc(a, in(b)) && !slices.ContainsFunc(b, in(a))
+	if l.Client {
+		out = append(out, x509.ExtKeyUsageClientAuth)
+	}
+	return out
+}
+
+func sameSet[T comparable](a, b []T) bool {
+	within := func(set []T) func(T) bool { return func(x T) bool { return slices.Contains(set, x) } }
+	return len(slices.DeleteFunc(slices.Clone(a), within(b))) == 0 && len(slices.DeleteFunc(slices.Clone(b), within(a))) == 0
 }
 
 // issue makes a new key and certificate. A key is never used for longer than its certificate.
@@ -102,20 +115,15 @@ func (l Leaf) issue(dir string, ca *Authority, now time.Time) error {
 		return err
 	}
 	template := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
-		NotBefore: latest(now.Add(-backdate), ca.Cert.NotBefore),
-		NotAfter:  earliest(now.Add(leafLife), ca.Cert.NotAfter),
-		KeyUsage:  x509.KeyUsageDigitalSignature,
-		DNSNames:  l.DNSNames,
+		Subject:     pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
+		NotBefore:   latest(now.Add(-backdate), ca.Cert.NotBefore),
+		NotAfter:    earliest(now.Add(leafLife), ca.Cert.NotAfter),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: l.usages(),
+		DNSNames:    l.DNSNames,
 	}
 	for _, a := range l.Addresses {
 		template.IPAddresses = append(template.IPAddresses, net.IP(a.AsSlice()))
-	}
-	if l.Server {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-	}
-	if l.Client {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	raw, err := sign(template, ca.Cert, key.Public(), ca.key)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,6 +26,8 @@ const (
 	FrontProxyCA = "front-proxy-ca" // signs the API server towards extension API servers
 	SiteCA       = "site-ca"        // signs what people's browsers see
 )
+
+func authorities() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} }
 
 // Store is the certificates of this node on disk, in one directory of mode 0700.
 type Store struct {
@@ -43,9 +46,16 @@ func Open(dir string, floor time.Time, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, err
+	}
 	s := &Store{dir: dir, floor: floor, now: now, cas: map[string]*Authority{}}
-	for _, name := range []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} {
-		ca, err := ensureAuthority(dir, name, s.clock())
+	since := s.clock()
+	if !floor.IsZero() {
+		since = floor
+	}
+	for _, name := range authorities() {
+		ca, err := ensureAuthority(dir, name, s.clock(), since.Add(-backdate))
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +113,7 @@ type Entry struct {
 	Subject  string    `json:"subject"`
 	Issuer   string    `json:"issuer"`
 	NotAfter time.Time `json:"notAfter"`
-	DaysLeft int       `json:"daysLeft"`
+	DaysLeft int       `json:"daysLeft"` // whole days; negative once it has expired
 	UsedBy   string    `json:"usedBy,omitempty"`
 	CA       bool      `json:"ca"`
 }
@@ -118,12 +128,12 @@ func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
 		}
 		out = append(out, Entry{
 			Name: name, Subject: cert.Subject.CommonName, Issuer: cert.Issuer.CommonName, NotAfter: cert.NotAfter.UTC(),
-			DaysLeft: int(cert.NotAfter.Sub(s.clock()).Hours() / 24), UsedBy: usedBy, CA: cert.IsCA,
+			DaysLeft: int(math.Floor(cert.NotAfter.Sub(s.clock()).Hours() / 24)), UsedBy: usedBy, CA: cert.IsCA,
 		})
 		return nil
 	}
 	var errs []error
-	for _, name := range []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} {
+	for _, name := range authorities() {
 		errs = append(errs, add(name, "signs certificates"))
 	}
 	for _, l := range leaves {
@@ -133,43 +143,23 @@ func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
 }
 
 // ServiceAccountKey is the file of the key that signs service account tokens; it is made when
-// missing. ServiceAccountPub is its public half for verification.
+// missing. pub is the file of its public half, for verification.
 func (s *Store) ServiceAccountKey() (key, pub string, err error) {
 	key, pub = keyPath(s.dir, "service-account"), filepath.Join(s.dir, "service-account.pub")
-	_, keyErr := os.Stat(key)
-	_, pubErr := os.Stat(pub)
-	if keyErr == nil && pubErr == nil {
-		return key, pub, nil
-	}
-	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {
-		return "", "", keyErr
-	}
-	if keyErr != nil {
-		generated, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return "", "", err
-		}
-		if err := storeKey(key, generated); err != nil {
-			return "", "", err
+	signer, err := loadKey(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		if signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
+			err = storeKey(key, signer)
 		}
 	}
-	block, err := readPEM(key)
 	if err != nil {
-		return "", "", err
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block)
-	if err != nil {
-		return "", "", fmt.Errorf("%s: %w", key, err)
-	}
-	signer, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return "", "", fmt.Errorf("%s: want an ECDSA key, have %T", key, parsed)
+		return "", "", fmt.Errorf("service account key: %w", err)
 	}
 	raw, err := x509.MarshalPKIXPublicKey(signer.Public())
 	if err != nil {
 		return "", "", err
 	}
-	return key, pub, atomicfile.Write(pub, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}), 0o644)
+	return key, pub, atomicfile.WriteIfChanged(pub, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}), 0o644)
 }
 
 // Secret returns the bytes of a random secret of n bytes that is made once.

@@ -77,10 +77,12 @@ func addonValues(c config.Config, d config.Derived, l layout.Layout) (map[string
 }
 
 // dnsUpstream is the CoreDNS plug-in for names outside the cluster. Without servers such a name does
-// not exist; waiting for a server that is not there would make every typo take seconds.
+// not exist; waiting for a server that is not there would make every typo take seconds. It is the
+// empty zone's file rather than a template: CoreDNS asks its plug-ins in an order of its own, in which
+// a template comes before the cluster's names and would deny those too.
 func dnsUpstream(c config.Config) string {
 	if len(c.Network.DNS) == 0 {
-		return "template ANY ANY . {\n            rcode NXDOMAIN\n        }"
+		return "file /etc/coredns/nothing.zone ."
 	}
 	var servers []string
 	for _, a := range c.Network.DNS {

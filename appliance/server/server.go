@@ -39,8 +39,11 @@ type Options struct {
 // ErrRunning is returned when another daemon runs on this machine.
 var ErrRunning = errors.New("another appliance server is running on this machine")
 
-// cgroupName is the node's own part of the control group tree.
-const cgroupName = "appliance"
+const (
+	// cgroupName is the node's own part of the control group tree.
+	cgroupName   = "appliance"
+	sweepTimeout = 10 * time.Second
+)
 
 // node is a server while it runs.
 type node struct {
@@ -66,10 +69,7 @@ type node struct {
 // and the next daemon finds them.
 func Run(ctx context.Context, o Options) (err error) {
 	n := &node{Options: o, layout: o.Config.Layout(o.EtcDir), started: time.Now()}
-	if err := n.makeDirs(); err != nil {
-		return err
-	}
-	unlock, err := lock(n.layout.Lock())
+	unlock, err := n.claim()
 	if err != nil {
 		return err
 	}
@@ -95,9 +95,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		defer close(watching)
 		n.watchHealth(apiCtx)
 	}()
+	notifying := make(chan struct{})
+	go func() {
+		defer close(notifying)
+		n.notify(apiCtx)
+	}()
 	err = n.supervisor.Run(ctx)
 	stopAPI()
 	<-watching
+	<-notifying
 	return errors.Join(err, <-serving)
 }
 
@@ -151,7 +157,7 @@ func (n *node) prepare(ctx context.Context) error {
 	if n.groups, err = cgroup.Detect(cgroupName); err != nil {
 		return err
 	}
-	if err := n.sweep(); err != nil {
+	if err := n.sweep(ctx); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -177,9 +183,11 @@ func (n *node) prepare(ctx context.Context) error {
 }
 
 // sweep ends what a killed daemon left running: engines, never shims or pods.
-func (n *node) sweep() error {
+func (n *node) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
 	for _, name := range engineNames() {
-		if err := n.groups.Group(name).Kill(nil, 10*time.Second); err != nil {
+		if err := n.groups.Group(name).Kill(ctx, nil); err != nil {
 			return fmt.Errorf("end what the last run left behind: %w", err)
 		}
 	}

@@ -5,9 +5,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"time"
 )
 
 func main() {
@@ -30,9 +33,26 @@ func run(args []string) error {
 	}
 	switch action {
 	case "create":
-		return v.create(disk{})
+		err := v.create(disk{})
+		if errors.Is(err, errFull) || errors.Is(err, errMode) {
+			err = errors.Join(err, tell(v, err))
+		}
+		return err
 	case "delete":
 		return v.remove()
 	}
 	return fmt.Errorf("unknown action %q; want create or delete", action)
+}
+
+// tell writes the refusal into the claim's events.
+func tell(v volume, why error) error {
+	of, err := v.claim()
+	if err != nil {
+		return err
+	}
+	c, err := inCluster(credentials, os.Getenv)
+	if err != nil {
+		return err
+	}
+	return c.refuse(context.Background(), of, why, time.Now())
 }

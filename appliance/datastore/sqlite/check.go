@@ -10,16 +10,22 @@ import (
 	"os"
 	"strings"
 
-	_ "modernc.org/sqlite" // registers the "sqlite" driver
+	"modernc.org/sqlite" // also registers the "sqlite" driver
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"islet/appliance/datastore"
 )
 
-// ErrDamaged is returned by Check and Snapshot for a database whose pages or indices do not agree.
-var ErrDamaged = errors.New("the database is damaged")
-
-// Check opens the database, which replays or drops an unfinished WAL, and verifies every page.
-func Check(ctx context.Context, path string) (Report, error) {
-	report := Report{Path: path}
+// Check opens the database, which replays or drops an unfinished WAL, and verifies every page. It
+// returns datastore.ErrDamaged only for what SQLite calls corrupt: a disk that is full or a file that
+// may not be read says nothing about the data. A database that is not there, or that was killed
+// before its first table was made, is sound and has no rows.
+func Check(ctx context.Context, path string) (datastore.Report, error) {
+	report := datastore.Report{Path: path}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return report, nil
+	}
 	if err != nil {
 		return report, err
 	}
@@ -29,21 +35,39 @@ func Check(ctx context.Context, path string) (Report, error) {
 		return report, err
 	}
 	defer db.Close()
-	found, err := integrity(ctx, db)
-	if err != nil {
-		return report, fmt.Errorf("check %s: %w: %w", path, ErrDamaged, err)
-	}
-	if found != "" {
-		return report, fmt.Errorf("check %s: %w: %s", path, ErrDamaged, found)
-	}
-	row := db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0), COUNT(*) FROM kine")
-	if err := row.Scan(&report.Revision, &report.Rows); err != nil {
-		return report, fmt.Errorf("check %s: %w: %w", path, ErrDamaged, err)
+	if err := examine(ctx, db, &report); err != nil {
+		return report, fmt.Errorf("check %s: %w", path, judge(err))
 	}
 	return report, nil
 }
 
-// integrity returns what SQLite finds wrong, empty when nothing is.
+func examine(ctx context.Context, db *sql.DB, report *datastore.Report) error {
+	found, err := integrity(ctx, db)
+	if err != nil {
+		return err
+	}
+	if found != "" {
+		return fmt.Errorf("%w: %s", datastore.ErrDamaged, found)
+	}
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master").Scan(&tables); err != nil || tables == 0 {
+		return err
+	}
+	return db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0), COUNT(*) FROM kine").Scan(&report.Revision, &report.Rows)
+}
+
+// judge tells damage from everything else that can go wrong.
+func judge(err error) error {
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) {
+		switch e.Code() & 0xff { // the rest is SQLite's finer distinction
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			return fmt.Errorf("%w: %w", datastore.ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+// integrity returns what SQLite finds wrong as one line, empty when nothing is.
 func integrity(ctx context.Context, db *sql.DB) (string, error) {
 	rows, err := db.QueryContext(ctx, "PRAGMA integrity_check(3)")
 	if err != nil {
@@ -57,7 +81,7 @@ func integrity(ctx context.Context, db *sql.DB) (string, error) {
 			return "", err
 		}
 		if line != "ok" {
-			found = append(found, line)
+			found = append(found, strings.Split(line, "\n")...)
 		}
 	}
 	return strings.Join(found, "; "), rows.Err()
@@ -65,18 +89,18 @@ func integrity(ctx context.Context, db *sql.DB) (string, error) {
 
 // Snapshot writes a consistent copy of a database that may be in use, then opens and checks the
 // copy. The copy appears under its name only when it is sound.
-func Snapshot(ctx context.Context, path, dst string) (Report, error) {
+func Snapshot(ctx context.Context, path, dst string) (datastore.Report, error) {
 	if _, err := os.Stat(path); err != nil {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	tmp := dst + ".partial"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	report, err := copyAndCheck(ctx, path, tmp)
 	if err != nil {
 		_ = os.Remove(tmp)
-		return report, fmt.Errorf("snapshot %s: %w", path, err)
+		return report, fmt.Errorf("snapshot %s: %w", path, judge(err))
 	}
 	if err := os.Rename(tmp, dst); err != nil {
 		return report, err
@@ -85,22 +109,22 @@ func Snapshot(ctx context.Context, path, dst string) (Report, error) {
 	return report, nil
 }
 
-func copyAndCheck(ctx context.Context, path, tmp string) (Report, error) {
+func copyAndCheck(ctx context.Context, path, tmp string) (datastore.Report, error) {
 	db, err := open(path)
 	if err != nil {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	defer db.Close()
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", tmp); err != nil {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	f, err := os.OpenFile(tmp, os.O_RDWR, 0)
 	if err != nil {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	err = errors.Join(f.Chmod(0o600), f.Sync(), f.Close())
 	if err != nil {
-		return Report{}, err
+		return datastore.Report{}, err
 	}
 	return Check(ctx, tmp)
 }

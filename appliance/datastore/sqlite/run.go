@@ -8,15 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-)
 
-// Report is what check and snapshot print, as one line of JSON.
-type Report struct {
-	Path     string `json:"path"`
-	Revision int64  `json:"revision"` // newest revision in the database
-	Rows     int64  `json:"rows"`
-	Bytes    int64  `json:"bytes"`
-}
+	"islet/appliance/datastore"
+)
 
 // Run is the kine program:
 //
@@ -24,12 +18,13 @@ type Report struct {
 //	kine check FILE
 //	kine snapshot FILE COPY
 //
-// check and snapshot print a Report to stdout and fail when the (copied) database is not sound.
+// check and snapshot print a datastore.Report to stdout and fail when the (copied) database is not
+// sound.
 func Run(ctx context.Context, args []string, stdout io.Writer) error {
 	if len(args) == 0 {
 		return fmt.Errorf("usage: kine serve|check|snapshot")
 	}
-	var report Report
+	var report datastore.Report
 	var err error
 	switch verb, rest := args[0], args[1:]; {
 	case verb == "serve":
@@ -49,6 +44,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 
 func runServe(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error says it all
 	database := flags.String("database", "", "SQLite file")
 	socket := flags.String("listen", "", "path of the unix socket that serves the etcd API")
 	if err := flags.Parse(args); err != nil {

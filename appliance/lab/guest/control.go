@@ -110,9 +110,13 @@ func serveControl(ctx context.Context, orders chan<- order) error {
 
 func answer(ctx context.Context, conn net.Conn, orders chan<- order) {
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	// only reads: the answer to a power-off is written when ctx has ended
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
 	o := order{reply: make(chan Response, 1)}
 	if err := json.NewDecoder(conn).Decode(&o.Request); err != nil {
+		if ctx.Err() != nil {
+			return // the host ends
+		}
 		_ = json.NewEncoder(conn).Encode(Response{Error: "not a request: " + err.Error()})
 		return
 	}
@@ -121,9 +125,15 @@ func answer(ctx context.Context, conn net.Conn, orders chan<- order) {
 	case <-ctx.Done():
 		return
 	}
+	var response Response
 	select {
-	case response := <-o.reply:
-		_ = json.NewEncoder(conn).Encode(response) // a caller that went away needs no answer
+	case response = <-o.reply:
 	case <-ctx.Done():
+		select {
+		case response = <-o.reply:
+		default:
+			return
+		}
 	}
+	_ = json.NewEncoder(conn).Encode(response) // a caller that went away needs no answer
 }

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
 
 // ensureHost makes the machine forward packets, and gives it a route to service addresses: without
 // a default route a service address would be unreachable before kube-proxy's rules ever see it. The
-// route points at loopback; the rules rewrite the destination and the kernel routes again.
+// route points at loopback; the rules rewrite the destination and the kernel routes again. Another
+// route keeps what is meant for pods that are gone inside.
 func (c Config) ensureHost(device *net.Interface) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("enable forwarding: %w", err)
@@ -32,6 +34,15 @@ func (c Config) ensureHost(device *net.Interface) error {
 	}
 	if err := netlink.RouteReplace(route); err != nil {
 		return fmt.Errorf("add route to %s: %w", c.ServiceCIDR, err)
+	}
+	// Each pod has a route of its own, and takes it along. What is still sent to its address must end
+	// here, with an answer, and not leave by the site's default route.
+	gone := &netlink.Route{
+		Type: unix.RTN_UNREACHABLE,
+		Dst:  &net.IPNet{IP: c.PodCIDR.Addr().AsSlice(), Mask: net.CIDRMask(c.PodCIDR.Bits(), 32)},
+	}
+	if err := netlink.RouteReplace(gone); err != nil {
+		return fmt.Errorf("add unreachable route for %s: %w", c.PodCIDR, err)
 	}
 	return nil
 }

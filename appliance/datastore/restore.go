@@ -1,0 +1,100 @@
+package datastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"islet/appliance/atomicfile"
+)
+
+// Restoration tells what happened to a damaged database.
+type Restoration struct {
+	At       time.Time `json:"at"`
+	Found    string    `json:"found"`    // what is wrong with it
+	Kept     string    `json:"kept"`     // where it was put aside
+	Snapshot string    `json:"snapshot"` // what took its place
+	Taken    time.Time `json:"taken"`    // when the snapshot was taken: later writes are lost
+}
+
+// restore puts the newest snapshot that is still sound in the place of the database. Without one it
+// starts nothing: an empty cluster in the place of a damaged one would delete every pod on the node.
+// It is safe to repeat after a power cut at any moment.
+func (p Params) restore(ctx context.Context, found string) error {
+	database := Database(p.Layout)
+	candidate := database + ".restoring"
+	chosen, err := p.choose(ctx, candidate)
+	if err != nil {
+		return fmt.Errorf("%s; and no snapshot can take its place: %w", found, err)
+	}
+	done := Restoration{At: time.Now(), Found: found, Snapshot: chosen.Path, Taken: chosen.Taken}
+	done.Kept = fmt.Sprintf("%s.damaged-%s", database, done.At.UTC().Format(stamp))
+	// The log goes aside with its database: it would be replayed into the one that follows.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(database+suffix, done.Kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(database)); err != nil {
+		return err
+	}
+	if err := os.Rename(candidate, database); err != nil {
+		return err
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(database)); err != nil {
+		return err
+	}
+	p.Log.Error("datastore restored from a snapshot", "found", found, "snapshot", chosen.Path, "taken", chosen.Taken, "kept", done.Kept)
+	if p.Restored != nil {
+		p.Restored(done)
+	}
+	return nil
+}
+
+// choose copies the newest sound snapshot to path. Each was sound when it was made, but the disk that
+// damaged the database holds the snapshots too.
+func (p Params) choose(ctx context.Context, path string) (Snapshot, error) {
+	list, err := p.Ring.List()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	errs := []error{}
+	for _, s := range list {
+		err := copyFile(s.Path, path)
+		if err == nil {
+			_, err = p.tool(ctx, "check", path)
+		}
+		if err == nil {
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return Snapshot{}, ctx.Err()
+		}
+		p.Log.Warn("snapshot not usable", "snapshot", s.Path, "error", err)
+		errs = append(errs, fmt.Errorf("%s: %w", s.Path, err))
+	}
+	if len(errs) == 0 {
+		return Snapshot{}, fmt.Errorf("%w in %s", ErrNoSnapshot, p.Ring.Dir)
+	}
+	return Snapshot{}, errors.Join(errs...)
+}
+
+// copyFile copies a snapshot and makes the copy durable.
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}

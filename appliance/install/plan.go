@@ -1,0 +1,131 @@
+// Package install sets a machine up as a node: the program, its configuration and its service. It is
+// a plan of few steps, each of which does nothing where it finds done what it would do.
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"islet/appliance/reset"
+	"islet/bundle"
+	"islet/systemd"
+)
+
+// ErrDiffers is returned when another configuration is installed, and replacing it was not asked for.
+var ErrDiffers = errors.New("another configuration is installed")
+
+// Kind is what a step is about.
+type Kind string
+
+// The kinds of steps, in their order.
+const (
+	KindJournal    Kind = "journal"
+	KindExecutable Kind = "executable"
+	KindConfig     Kind = "config"
+	KindUnit       Kind = "unit"
+	KindService    Kind = "service"
+)
+
+// Step is one thing that an installation does.
+type Step struct {
+	Kind   Kind   `json:"kind"`
+	Object string `json:"object"`
+	Detail string `json:"detail"`
+	Done   bool   `json:"done"` // already: nothing will change
+	do     func(context.Context) error
+}
+
+// Options are what to install, and where.
+type Options struct {
+	// Source is the program to install, with its bundle inside; OpenBundle opens a copy of it and
+	// insists on a trusted signature.
+	Source     string
+	OpenBundle func(path string) (*bundle.Reader, error)
+	// Config is the content of the answer file. ConfigPath is where it goes.
+	Config     []byte
+	ConfigPath string
+	Force      bool // replace another configuration; the old one is kept beside it
+	Start      bool
+	Target     reset.Target
+	Version    string
+	Progress   bundle.Progress // of the copy; may be nil
+	Machine    Machine
+}
+
+// Machine is where things go. Tests have one of their own.
+type Machine struct {
+	Executable, Unit, Link string
+	// Systemd says whether systemd runs here. Control is systemctl; Active asks whether the service runs.
+	Systemd bool
+	Control func(ctx context.Context, args ...string) error
+	Active  func(ctx context.Context) bool
+}
+
+// ThisMachine is the real one.
+func ThisMachine() Machine {
+	return Machine{
+		Executable: systemd.Executable, Unit: systemd.UnitPath, Link: systemd.LinkPath,
+		Systemd: systemd.Running(), Control: systemd.Control, Active: systemd.Active,
+	}
+}
+
+// NewPlan compares what is wanted with what is there. It changes nothing.
+func NewPlan(ctx context.Context, o Options) ([]Step, error) {
+	var p planner
+	p.options = o
+	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.config, p.unit, p.service} {
+		if err := plan(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p.steps, nil
+}
+
+// Run does the steps in order and tells report of each. The first that fails ends it; running the
+// installation again goes on there.
+func Run(ctx context.Context, steps []Step, report func(Step, error)) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var err error
+		if !s.Done {
+			err = s.do(ctx)
+		}
+		report(s, err)
+		if err != nil {
+			return fmt.Errorf("install %s %s: %w", s.Kind, s.Object, err)
+		}
+	}
+	return nil
+}
+
+type planner struct {
+	options Options
+	steps   []Step
+}
+
+func (p *planner) add(kind Kind, object, detail string, done bool, do func(context.Context) error) {
+	p.steps = append(p.steps, Step{Kind: kind, Object: object, Detail: detail, Done: done, do: do})
+}
+
+// changes says whether a step of that kind will do something.
+func (p *planner) changes(kind Kind) bool {
+	for _, s := range p.steps {
+		if s.Kind == kind && !s.Done {
+			return true
+		}
+	}
+	return false
+}
+
+// journal comes first: reset removes what was not here before this step.
+func (p *planner) journal(context.Context) error {
+	o := p.options
+	_, err := reset.ReadJournal(o.Target.Layout)
+	p.add(KindJournal, o.Target.Layout.Journal(), "record what is on this machine, for `appliance reset`", err == nil, func(context.Context) error {
+		return reset.Record(o.Target, o.Version)
+	})
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"islet/appliance/api"
+	"islet/appliance/config"
+	"islet/appliance/lab"
+	"islet/appliance/layout"
+)
+
+// options are the flags.
+type options struct {
+	appliance string        // the built one file
+	runs      int           // of what is repeated
+	settle    time.Duration // before memory is read
+	idle      time.Duration // over which processor time is averaged
+	record    string        // file to append the table to; empty for none
+}
+
+// bench is a run in progress.
+type bench struct {
+	options
+	out    io.Writer
+	lab    *lab.Lab
+	host   *lab.Host
+	client *api.Client
+	table  table
+}
+
+const labName = "bench"
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&o.appliance, "appliance", os.Getenv("APPLIANCE"), "the built `file` (default $APPLIANCE)")
+	flags.IntVar(&o.runs, "runs", 5, "`runs` of each warm start")
+	flags.DurationVar(&o.settle, "settle", time.Minute, "`time` of quiet before memory is read")
+	flags.DurationVar(&o.idle, "idle", 5*time.Minute, "`time` over which idle processor use is averaged")
+	flags.StringVar(&o.record, "record", "", "`file` to append the table to")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.appliance == "" {
+		return errors.New("which file? set APPLIANCE or give -appliance; `make bench` does")
+	}
+	b := &bench{options: o, out: out}
+	layout := lab.DefaultLayout()
+	if err := layout.Down(ctx, labName); err != nil && !errors.Is(err, lab.ErrNotFound) {
+		return err
+	}
+	defer func() {
+		if b.lab != nil {
+			err = errors.Join(err, b.lab.Down(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.table.print(out); err != nil || o.record == "" {
+		return err
+	}
+	return b.table.appendTo(o.record)
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.out, "== "+format+"\n", args...)
+}
+
+// boot makes the lab with one host that runs the file as a server.
+func (b *bench) boot(ctx context.Context) error {
+	c := config.Default()
+	c.Site.Name = labName
+	answer, err := config.Marshal(c, false)
+	if err != nil {
+		return err
+	}
+	executable, err := filepath.Abs(b.appliance)
+	if err != nil {
+		return err
+	}
+	b.lab, err = lab.Up(ctx, lab.Spec{
+		Name: labName, Executable: executable, Subnet: netip.MustParsePrefix("10.77.0.0/24"),
+		Hosts: []lab.HostSpec{{
+			Name: "node1", Boot: lab.Service{Args: []string{"appliance", "server"}},
+			Files: map[string]lab.File{layout.Default().Config(): {Data: answer, Mode: 0o600}},
+		}},
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	b.host = b.lab.Hosts()[0]
+	b.client = api.NewClient(b.host.Path(layout.Default().APISocket()))
+	return nil
+}
+
+// poll asks until done says so, every 20 ms.
+func poll(ctx context.Context, timeout time.Duration, what string, done func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		err := done(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w; last: %w", what, ctx.Err(), last)
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *bench) allReady(ctx context.Context) error {
+	status, err := b.client.Status(ctx)
+	if err == nil && !status.Ready {
+		err = errors.New("not ready")
+	}
+	return err
+}

@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"islet/appliance/api"
+	"islet/appliance/component"
+	"islet/appliance/config"
+	"islet/appliance/lab"
+	"islet/appliance/layout"
+)
+
+// readyLimit is how long a start may take, with room for a machine that is busy with something else.
+const readyLimit = 2 * time.Minute
+
+var paths = layout.Default()
+
+// platform is one host with the appliance in it, alone in a lab.
+type platform struct {
+	lab   *lab.Lab
+	host  *lab.Host
+	site  string
+	begun time.Time // when its making began
+
+	rest *rest.Config // set by connect
+	kube kubernetes.Interface
+}
+
+// boot makes a host and starts the appliance in it, and waits for nothing more. The lab goes with the test.
+func boot(t *testing.T, name string) *platform {
+	t.Helper()
+	p := &platform{site: fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), begun: time.Now()}
+	c := config.Default()
+	c.Site.Name = p.site
+	answer, err := config.Marshal(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.lab, err = lab.Up(t.Context(), lab.Spec{
+		Name: p.site, Executable: executable(t),
+		Hosts: []lab.HostSpec{{
+			Name: "node1", Boot: lab.Service{Args: []string{"appliance", "server"}},
+			Files: map[string]lab.File{paths.Config(): {Data: answer, Mode: 0o600}},
+		}},
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() && os.Getenv("E2E_KEEP") != "" {
+			t.Logf("E2E_KEEP: lab %s stays; `appliance lab down %s` removes it", p.site, p.site)
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		if err := p.lab.Down(ctx); err != nil {
+			t.Errorf("take the lab down: %v", err)
+		}
+	})
+	p.host = p.lab.Hosts()[0]
+	return p
+}
+
+// daemon is a client of the host's node daemon. It is made anew for each use: the socket is found through PID 1 of the
+// host, which is another one after a power cut.
+func (p *platform) daemon() *api.Client { return api.NewClient(p.host.Path(paths.APISocket())) }
+
+// ready complains while a component is not ready, or something is wrong.
+func (p *platform) ready(ctx context.Context) error {
+	s, err := p.daemon().Status(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range s.Components {
+		if c.State != component.Ready {
+			errs = append(errs, fmt.Errorf("%s is %s (%s)", c.Name, c.State, c.Reason))
+		}
+	}
+	for _, problem := range s.Problems {
+		errs = append(errs, fmt.Errorf("problem %s: %s", problem.Code, problem.Detail))
+	}
+	return errors.Join(errs...)
+}
+
+// component returns the state of one component.
+func (p *platform) component(ctx context.Context, name string) (component.Status, error) {
+	s, err := p.daemon().Status(ctx)
+	if err != nil {
+		return component.Status{}, err
+	}
+	i := slices.IndexFunc(s.Components, func(c component.Status) bool { return c.Name == name })
+	if i < 0 {
+		return component.Status{}, fmt.Errorf("there is no component %s", name)
+	}
+	return s.Components[i], nil
+}
+
+// run runs a command in the host and fails the test if the command fails.
+func (p *platform) run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := p.host.Output(t.Context(), args...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// runJSON decodes what a command of the appliance prints.
+func runJSON[T any](t *testing.T, p *platform, args ...string) T {
+	t.Helper()
+	var v T
+	out := p.run(t, append(append([]string{"appliance"}, args...), "-o", "json")...)
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("appliance %s: %v in %s", strings.Join(args, " "), err, out)
+	}
+	return v
+}
+
+// exitCode is that of a command of the appliance in the host.
+func (p *platform) exitCode(t *testing.T, args ...string) int {
+	t.Helper()
+	_, err := p.host.Output(t.Context(), append([]string{"appliance"}, args...)...)
+	code, ran := lab.ExitCode(err)
+	if !ran {
+		t.Fatalf("appliance %s: %v", strings.Join(args, " "), err)
+	}
+	return code
+}
