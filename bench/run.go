@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			return err
 		}
 	}
-	if err := b.table.print(out); err != nil || o.record == "" {
+	if err := b.table.write(out); err != nil || o.record == "" {
 		return err
 	}
 	return b.table.appendTo(o.record)

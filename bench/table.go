@@ -33,7 +33,7 @@ func (r row) verdict() string {
 	return fmt.Sprintf("MISSED by %.0f %%", (r.value/r.target-1)*100)
 }
 
-func (t *table) print(out io.Writer) error {
+func (t *table) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "\nFIGURE\tVALUE\tTARGET\t\tBASELINE\tRATIO")
 	for _, r := range t.rows {
@@ -64,7 +64,7 @@ func (t *table) appendTo(path string) error {
 	}
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "\n## %s, %d processors, %s\n\n```", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
-	if err := t.print(&text); err != nil {
+	if err := t.write(&text); err != nil {
 		return err
 	}
 	text.WriteString("```\n")

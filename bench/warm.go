@@ -136,15 +136,16 @@ func (b *bench) timeStart(ctx context.Context, api client.Client, start func(con
 // timeFloor starts the engines by hand, and ends them.
 func (b *bench) timeFloor(ctx context.Context, api client.Client, children []string) (float64, error) {
 	l := layout.Default()
-	script := "export PATH=" + l.Bin() + ":$PATH HOME=/root; rm -f " + l.ContainerdSocket() + " " + l.KineSocket() + "; cd " + l.StateDir + "; "
+	var script strings.Builder
+	script.WriteString("export PATH=" + l.Bin() + ":$PATH HOME=/root; rm -f " + l.ContainerdSocket() + " " + l.KineSocket() + "; cd " + l.StateDir + "; ")
 	for _, c := range children {
 		if strings.Contains(c, "/kubelet'") { // it gives up at once when containerd does not listen
 			c = "{ until [ -S " + l.ContainerdSocket() + " ]; do sleep 0.01; done; exec " + c + "; }"
 		}
-		script += c + " >/dev/null 2>&1 & "
+		script.WriteString(c + " >/dev/null 2>&1 & ")
 	}
 	seconds, err := b.timeStart(ctx, api, func(ctx context.Context) error {
-		_, err := b.host.Output(ctx, "sh", "-c", script)
+		_, err := b.host.Output(ctx, "sh", "-c", script.String())
 		return err
 	})
 	return seconds, errors.Join(err, b.killEngines(ctx))

@@ -39,24 +39,24 @@ func (e *Error) Unwrap() error { return e.Reason }
 
 // Advice tells an operator what to do next.
 func (e *Error) Advice() string {
-	switch e.Reason {
-	case ErrForeign:
+	switch {
+	case errors.Is(e.Reason, ErrForeign):
 		return "name the right file with --bundle FILE; an appliance executable built without its payload carries no bundle"
-	case ErrTruncated:
+	case errors.Is(e.Reason, ErrTruncated):
 		return "copy the file again and compare its size and SHA-256 with the source; the copy stopped early"
-	case ErrAltered:
+	case errors.Is(e.Reason, ErrAltered):
 		return "do not use this file; copy it again from the source, and check the medium if it happens twice"
-	case ErrUnsigned:
+	case errors.Is(e.Reason, ErrUnsigned):
 		return "ask the publisher for the signed bundle, or sign your own with `appliance bundle create --key FILE`"
-	case ErrUntrusted:
+	case errors.Is(e.Reason, ErrUntrusted):
 		return "check with the publisher that the key is theirs, then put its .pub file into the trust directory (default /etc/appliance/trust.d)"
-	case ErrNewer:
+	case errors.Is(e.Reason, ErrNewer):
 		return "use the appliance executable that came with this bundle, or a newer one"
-	case ErrOversized:
+	case errors.Is(e.Reason, ErrOversized):
 		return "the file is damaged or not made by this tool; do not use it"
-	case ErrInvalid:
+	case errors.Is(e.Reason, ErrInvalid):
 		return "report this to whoever made the bundle; it is intact but breaks the format (docs/bundle-format.md)"
-	case ErrNotFound:
+	case errors.Is(e.Reason, ErrNotFound):
 		return "`appliance bundle inspect FILE` lists what the bundle holds"
 	}
 	return ""

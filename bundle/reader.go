@@ -162,8 +162,7 @@ func (r *Reader) refuse(reason error, format string, args ...any) error {
 
 // own puts the file's name on an error that was made without knowing it.
 func (r *Reader) own(err error) error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		e.Source = r.source
 		return e
 	}

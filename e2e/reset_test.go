@@ -67,7 +67,13 @@ func TestReset(t *testing.T) {
 
 	step(t, p, "in order", func(t *testing.T, p *platform) {
 		use(t)
+		if again := p.run(t, "appliance", "install", "--no-start"); strings.Count(again, ": unchanged") != 3 {
+			t.Errorf("a second installation changes something:\n%s", again)
+		}
 		p.run(t, "appliance", "reset", "--dry-run")
+		if code := p.exitCode(t, "reset"); code != 4 {
+			t.Errorf("reset of a running node without --yes ends with %d, want 4", code)
+		}
 		if err := p.ready(t.Context()); err != nil {
 			t.Errorf("after a dry run: %v", err)
 		}
@@ -97,7 +103,15 @@ func TestReset(t *testing.T) {
 		if err := p.host.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		p.run(t, "appliance", "reset", "--yes")
+		for _, try := range []struct {
+			answer string
+			code   int
+		}{{"node2", 2}, {"node1", 0}} {
+			err := p.host.Exec(t.Context(), lab.Command{Args: []string{"appliance", "reset"}, TTY: true, Stdin: strings.NewReader(try.answer + "\n")})
+			if code, _ := lab.ExitCode(err); code != try.code {
+				t.Errorf("reset ends with %d when %q is typed, want %d", code, try.answer, try.code)
+			}
+		}
 		p.run(t, "rm", offFile)
 		clean(t)
 	})

@@ -25,10 +25,12 @@ func TestResilience(t *testing.T) {
 	step(t, p, "shim killed", shimKilled)
 	step(t, p, "container killed", containerKilled)
 	step(t, p, "damaged database", damagedDatabase)
+	step(t, p, "database damaged in use", damagedInUse)
 }
 
 // componentsKilled kills each process that the daemon runs.
 func componentsKilled(t *testing.T, p *platform) {
+	await(t, readyLimit, "pods are ready", func(ctx context.Context) error { return p.podsReady(ctx, lasting...) })
 	unchanged, probe := p.watchRuns(t), p.probe(t)
 	defer probe()
 	s, err := p.daemon().Status(t.Context())

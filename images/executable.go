@@ -59,7 +59,7 @@ func (b *builder) executable(ctx context.Context, file File) (executable, error)
 	}
 	e := executable{file: file, cached: key, path: b.cached("bin", key)}
 	if _, err := os.Stat(e.path); errors.Is(err, fs.ErrNotExist) {
-		b.log.Info("  compiling " + file.Path)
+		b.log.Info("compiling", "file", file.Path)
 		// A killed build leaves a name that is not a key; clean removes it.
 		unfinished := e.path + ".unfinished"
 		if err := file.build(ctx, b.root, unfinished); err != nil {

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,9 +32,9 @@ const MediaTypeImages = "application/vnd.islet.images.v1+json"
 
 // manifests lists one component for each folder with manifests; none while there is no such folder.
 func (b *builder) manifests() ([]component, error) {
-	out, err := b.moduleManifests()
-	if err != nil {
-		return nil, err
+	var out []component
+	for _, m := range b.lock.Manifests.Modules {
+		out = append(out, manifestsComponent{builder: b, name: m.Name, module: m})
 	}
 	dir := filepath.Join(b.root, b.lock.Manifests.Dir)
 	entries, err := os.ReadDir(dir)
@@ -52,54 +51,63 @@ func (b *builder) manifests() ([]component, error) {
 		}
 		if len(files) > 0 {
 			slices.Sort(files)
-			out = append(out, manifestsComponent{b, entry.Name(), files})
+			out = append(out, manifestsComponent{builder: b, name: entry.Name(), files: files})
 		}
 	}
 	return out, nil
 }
 
-// moduleManifests lists the components whose files a Go module carries.
-func (b *builder) moduleManifests() ([]component, error) {
-	var out []component
-	for _, m := range b.lock.Manifests.Modules {
-		list := exec.Command("go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", m.Module)
-		list.Dir = filepath.Join(b.root, m.Dir)
-		dir, err := list.Output()
-		if err != nil {
-			return nil, fmt.Errorf("find module %s: %w", m.Module, err)
-		}
-		files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), m.Files))
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == 0 {
-			return nil, fmt.Errorf("module %s has no files %s; run `go mod download` in %s", m.Module, m.Files, m.Dir)
-		}
-		slices.Sort(files)
-		out = append(out, manifestsComponent{b, m.Name, files})
-	}
-	return out, nil
-}
-
-// manifestsComponent packs the Kubernetes manifests of one folder.
+// manifestsComponent packs the Kubernetes manifests of one folder, or of a Go module.
 type manifestsComponent struct {
 	*builder
-	name  string
-	files []string
+	name   string
+	files  []string       // of a folder
+	module ModuleManifest // where files is empty
+}
+
+// sources lists the files to pack. Those of a module are downloaded when they are first asked for.
+func (c manifestsComponent) sources(ctx context.Context) ([]string, error) {
+	if len(c.files) > 0 {
+		return c.files, nil
+	}
+	m := c.module
+	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", m.Module)
+	download.Dir = filepath.Join(c.root, m.Dir)
+	answer, err := download.Output()
+	if err != nil {
+		return nil, fmt.Errorf("download module %s: %w", m.Module, err)
+	}
+	var at struct{ Dir string }
+	if err := json.Unmarshal(answer, &at); err != nil {
+		return nil, fmt.Errorf("download module %s: %w", m.Module, err)
+	}
+	files, err := filepath.Glob(filepath.Join(at.Dir, m.Files))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("module %s has no files %s", m.Module, m.Files)
+	}
+	slices.Sort(files)
+	return files, nil
 }
 
 func (c manifestsComponent) id() componentID {
 	return componentID{bundle.KindManifest, c.name, c.lock.Manifests.Version}
 }
 
-func (c manifestsComponent) key(context.Context) (string, error) {
+func (c manifestsComponent) key(ctx context.Context) (string, error) {
+	files, err := c.sources(ctx)
+	if err != nil {
+		return "", err
+	}
 	_, images, err := c.imageList()
 	if err != nil {
 		return "", err
 	}
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s %s %d %s\n", recipeVersion, c.lock.Manifests.Version, c.lock.SourceDateEpoch, images)
-	for _, path := range c.files {
+	for _, path := range files {
 		digest, size, err := digestFile(path)
 		if err != nil {
 			return "", err
@@ -124,8 +132,12 @@ func (c manifestsComponent) imageList() ([]Built, []byte, error) {
 	return built, content, err
 }
 
-func (c manifestsComponent) build(_ context.Context, key string) (record, error) {
+func (c manifestsComponent) build(ctx context.Context, key string) (record, error) {
 	made := record{Key: key}
+	files, err := c.sources(ctx)
+	if err != nil {
+		return record{}, err
+	}
 	built, images, err := c.imageList()
 	if err != nil {
 		return record{}, err
@@ -139,7 +151,7 @@ func (c manifestsComponent) build(_ context.Context, key string) (record, error)
 		made.Sizes.Compressed += layer.Size
 		return err
 	}
-	for _, path := range c.files {
+	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return record{}, err

@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/ssa"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -120,6 +121,9 @@ func (a *Applier) remove(ctx context.Context, id string) error {
 		return nil
 	}
 	mapping, err := a.client.RESTMapper().RESTMapping(meta.GroupKind)
+	if apimeta.IsNoMatchError(err) {
+		return nil // the kind went away, and its objects with it
+	}
 	if err != nil {
 		return err
 	}

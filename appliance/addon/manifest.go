@@ -4,18 +4,20 @@
 package addon
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/pkg/ssa/utils"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 
 	"islet/bundle"
 )
@@ -80,7 +82,7 @@ var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
 var ErrUnknownVariable = errors.New("no such variable")
 
 // Render fills in the site's values and the images, and parses the objects. Each image NAME is the
-// variable IMAGE_NAME, always with its digest.
+// variable IMAGE_NAME, always with its digest. Its errors name the file, not the add-on.
 func (c Component) Render(values map[string]string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, f := range c.Files {
@@ -98,11 +100,11 @@ func (c Component) Render(values map[string]string) ([]*unstructured.Unstructure
 		})
 		if len(unknown) > 0 {
 			slices.Sort(unknown)
-			return nil, fmt.Errorf("add-on %s: %s: %w: %s", c.Name, f.Name, ErrUnknownVariable, strings.Join(slices.Compact(unknown), ", "))
+			return nil, fmt.Errorf("%s: %w: %s", f.Name, ErrUnknownVariable, strings.Join(slices.Compact(unknown), ", "))
 		}
-		parsed, err := utils.ReadObjects(bytes.NewReader([]byte(text)))
+		parsed, err := parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("add-on %s: %s: %w", c.Name, f.Name, err)
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		objects = append(objects, parsed...)
 	}
@@ -115,9 +117,37 @@ func (c Component) image(variable string) (string, bool) {
 		return "", false
 	}
 	for name, ref := range c.Images {
-		if strings.ToUpper(strings.ReplaceAll(name, "-", "_")) == wanted {
+		if strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name)) == wanted {
 			return ref, true
 		}
 	}
 	return "", false
+}
+
+// parse reads the objects of a YAML file. What it cannot make sense of is an error and never left
+// out: a key written twice, a document without a kind or a name.
+func parse(text string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	for n := 1; ; n++ {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		var content map[string]any
+		if err := yaml.UnmarshalStrict(document, &content); err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		if len(content) == 0 {
+			continue // only comments
+		}
+		object := &unstructured.Unstructured{Object: content}
+		if object.GetKind() == "" || object.GetAPIVersion() == "" || object.GetName() == "" {
+			return nil, fmt.Errorf("document %d: an object needs an apiVersion, a kind and a name", n)
+		}
+		objects = append(objects, object)
+	}
 }

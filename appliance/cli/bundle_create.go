@@ -42,7 +42,7 @@ A layout's index.json says what each manifest is by its annotations: see docs/bu
 	flags.StringVar(&f.out, "out", "", "`FILE` to write")
 	flags.StringVar(&f.options.Name, "name", "", "the bundle's `NAME`")
 	flags.StringVar(&f.options.Version, "version", "", "the bundle's `VERSION`")
-	flags.StringVar(&f.options.Kind, "kind", "platform", "what the bundle is for: platform or application")
+	flags.StringVar(&f.options.Kind, "kind", kindPlatform, "what the bundle is for: platform or application")
 	flags.StringVar(&f.options.Executable, "executable", "", "copy this executable `FILE` in front of the bundle")
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with the ed25519 private key in `FILE` (PKCS #8 PEM); may be repeated")
 	flags.BoolVar(&f.unsigned, "unsigned", false, "leave the bundle unsigned; only inspect and diff will open it")

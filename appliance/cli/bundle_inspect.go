@@ -8,8 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"islet/appliance/progress"
+	"islet/appliance/server"
 	"islet/bundle"
 )
+
+// kindPlatform is the kind of a bundle that nodes run from.
+const kindPlatform = "platform"
 
 func newBundleInspectCommand(e *Env) *cobra.Command {
 	cmd := &cobra.Command{
@@ -55,7 +59,8 @@ func newBundleVerifyCommand(e *Env) *cobra.Command {
 		Use:   "verify [FILE]",
 		Short: "Check the signature and every byte of a bundle",
 		Long: `verify insists on a signature by a trusted key, then reads the whole bundle once and compares every byte with what
-the signed table of contents says. It lists every damaged blob, not only the first. Nothing is written.`,
+the signed table of contents says. It lists every damaged blob, not only the first. Of a platform's bundle it also
+renders every manifest and looks for each image that one asks for. Nothing is written.`,
 		Example: `  appliance bundle verify islet-0.2.0.bundle
   appliance bundle verify                        # the bundle inside this executable
   appliance bundle verify FILE -o json && echo good`,
@@ -73,6 +78,12 @@ the signed table of contents says. It lists every damaged blob, not only the fir
 		task.Done(err)
 		if err != nil {
 			return err
+		}
+		if r.Index().Kind == kindPlatform {
+			err := server.CheckAddons(cmd.Context(), r)
+			if err != nil {
+				return Exit(CodeInvalidBundle, Advise(err, "this file is whole but was put together wrongly: ask for a new one where it was made"))
+			}
 		}
 		return e.Print(*format, verifyReport{File: r.Source(), OK: true, Bytes: r.Size(), Signature: r.Signature()}, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "%s: good: %d blobs, %s, %s\n", r.Source(), len(r.Index().Blobs), progress.Bytes(r.Size()), summarize(r).signedBy())

@@ -81,11 +81,11 @@ func imageRows(ctx context.Context, env *Env) ([]imageRow, error) {
 	}
 	_, l, err := installed()
 	if err != nil {
-		return rows, nil //nolint:nilerr // not a node: the bundle's list is all there is
+		return rows, nil // not a node: the bundle's list is all there is
 	}
 	have, err := runtime.ListImages(ctx, l.ContainerdSocket())
 	if err != nil {
-		return rows, nil //nolint:nilerr // containerd is down: the column stays empty, which says so
+		return rows, nil // containerd is down: the column stays empty, which says so
 	}
 	for i := range rows {
 		rows[i].Present, rows[i].Pinned = new(bool), new(bool)

@@ -44,7 +44,7 @@ func (s Status) IsReady() bool { return s.State == Ready || s.State == Degraded 
 // IsCrashing tells whether the component failed at least times times in a row and has not since run
 // for long enough to be trusted again. It stays so while the component starts once more.
 func (s Status) IsCrashing(times int, now time.Time) bool {
-	return s.Failures >= times && !(s.IsReady() && now.Sub(s.Since) >= stableAfter)
+	return s.Failures >= times && (!s.IsReady() || now.Sub(s.Since) < stableAfter)
 }
 
 // history is a bounded ring: the oldest event makes room for the newest.

@@ -175,10 +175,10 @@ func (p *Process) probe(ctx context.Context) (err error) {
 func (p *Process) stop(pid int, exited <-chan error) {
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	select {
-	case <-exited:
+	case <-exited: //nolint:errcheck // it was told to end: how it did says nothing
 	case <-time.After(p.spec.StopTimeout):
 		_ = syscall.Kill(-pid, syscall.SIGKILL)
-		<-exited
+		<-exited //nolint:errcheck // the same
 	}
 }
 

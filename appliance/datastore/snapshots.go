@@ -47,7 +47,7 @@ func (s *snapshots) Run(ctx context.Context, ready func()) error {
 		}
 		_, err := s.params.Take(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // stopped while taking one: a clean end
 		}
 		s.mu.Lock()
 		s.failed = err

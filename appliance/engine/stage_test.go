@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io/fs"
 	"os"
@@ -36,7 +37,7 @@ func read(t *testing.T, l *bundletest.Layout) *bundle.Reader {
 	t.Helper()
 	key, private := bundletest.Key("engine test", trust.Release)
 	options := bundletest.Options(l)
-	options.KeyName, options.Key = key.Name, private
+	options.Signers = []ed25519.PrivateKey{private}
 	return bundletest.Open(t, bundletest.Bytes(t, options), key)
 }
 

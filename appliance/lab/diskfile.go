@@ -56,12 +56,13 @@ func (d disk) put(path string, file File) error {
 func (d disk) identity(host hostRecord, hosts []hostRecord) error {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
-	names := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	var names strings.Builder
+	names.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	for _, h := range hosts {
-		names += h.Addr.String() + "\t" + h.Name + "\n"
+		names.WriteString(h.Addr.String() + "\t" + h.Name + "\n")
 	}
 	for path, content := range map[string]string{
-		"/etc/hostname": host.Name + "\n", "/etc/hosts": names, "/etc/resolv.conf": "",
+		"/etc/hostname": host.Name + "\n", "/etc/hosts": names.String(), "/etc/resolv.conf": "",
 		"/etc/machine-id": hex.EncodeToString(id[:]) + "\n",
 	} {
 		if err := d.put(path, File{Data: []byte(content)}); err != nil {

@@ -178,7 +178,7 @@ func TestForwardedAttemptsAreCounted(t *testing.T) {
 	}
 	eventually(t, func() error {
 		if n, err := n1.NoRouteCount(); err != nil || n == 0 {
-			return fmt.Errorf("a pod's attempt to leave was not counted: %d, %v", n, err)
+			return fmt.Errorf("a pod's attempt to leave was not counted: %d, %w", n, err)
 		}
 		return nil
 	})

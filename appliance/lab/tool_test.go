@@ -93,15 +93,17 @@ func parent([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("parent is ready")
-	select {}
+	fmt.Fprintln(os.Stdout, "parent is ready")
+	time.Sleep(time.Hour) // not select: without cgo the runtime would call that a deadlock
+	return nil
 }
 
 // stubborn ignores SIGTERM.
 func stubborn([]string) error {
 	signal.Ignore(syscall.SIGTERM)
-	fmt.Println("stubborn is ready")
-	select {}
+	fmt.Fprintln(os.Stdout, "stubborn is ready")
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // packetFilter makes an nftables table with a chain, a rule and a set, or with an argument flushes all there are.

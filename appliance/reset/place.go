@@ -15,7 +15,8 @@ import (
 // empty and were not there before.
 func (b builder) planPlaces() {
 	for _, file := range b.target.single() {
-		if b.now.Paths[file].Exists && !(b.past.known && b.past.had(file)) {
+		had := b.past.known && b.past.had(file)
+		if b.now.Paths[file].Exists && !had {
 			b.remove(phaseFiles, file, "delete")
 		}
 	}

@@ -62,7 +62,6 @@ type importer struct {
 	client *containerd.Client
 	blobs  Blobs
 	epoch  string // value of labelSeen for this start of containerd
-	tmp    string // where layers are mounted while they are written
 }
 
 // present tells whether the image is complete: both of its names, its metadata and its snapshot.

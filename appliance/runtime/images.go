@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -60,41 +61,43 @@ func (s *Images) Unit() component.Unit {
 }
 
 func (s *Images) run(ctx context.Context, ready func()) error {
-	mount.SetTempMountLocation(s.TmpDir)
+	if err := mount.SetTempMountLocation(s.TmpDir); err != nil {
+		return fmt.Errorf("place for mounts while layers are written: %w", err)
+	}
 	client, err := connect(s.Socket)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	ctx = namespaces.WithNamespace(ctx, Namespace)
-	for {
-		epoch := strconv.FormatInt(time.Now().UnixNano(), 36)
-		m := &importer{client: client, blobs: s.Blobs, epoch: epoch, tmp: s.TmpDir}
-		if err := s.pass(ctx, m); err != nil {
-			return err
-		}
-		ready()
-		// The event stream ends when containerd does; its successor must be shown the images again.
-		gone := make(chan struct{})
-		events, errs := client.EventService().Subscribe(ctx, `topic=="/images/delete"`)
-		go func() {
-			defer close(gone)
-			select {
-			case <-events:
-			case <-errs:
-			case <-time.After(reconcileInterval):
-			}
-		}()
-		select {
-		case <-ctx.Done():
-			<-gone
-			return nil
-		case <-gone:
-		}
-		if err := waitServing(ctx, client); err != nil {
+	for ctx.Err() == nil {
+		if err := s.once(ctx, client, ready); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// once makes one pass, then waits until it is time for another: an image was deleted, containerd has
+// ended, or the reconcile interval is over. The stream is opened first, so that no deletion falls
+// between the pass and the wait.
+func (s *Images) once(ctx context.Context, client *containerd.Client, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
+	events, ended := client.EventService().Subscribe(ctx, `topic=="/images/delete"`)
+	// The successor of a containerd that has ended must be shown the images again, hence the epoch.
+	m := &importer{client: client, blobs: s.Blobs, epoch: strconv.FormatInt(time.Now().UnixNano(), 36)}
+	if err := s.pass(ctx, m); err != nil {
+		return err
+	}
+	ready()
+	select {
+	case <-ctx.Done():
+	case <-events:
+	case <-ended: //nolint:errcheck // the stream ended, whatever the reason
+	case <-time.After(reconcileInterval):
+	}
+	return waitServing(ctx, client)
 }
 
 // pass imports what is missing and refreshes the rest.
@@ -112,7 +115,6 @@ func (s *Images) pass(ctx context.Context, m *importer) error {
 			err = m.record(ctx, image)
 		} else {
 			written, err = m.run(ctx, image)
-			imported++
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -120,6 +122,7 @@ func (s *Images) pass(ctx context.Context, m *importer) error {
 		case err != nil:
 			failed = append(failed, err)
 		case !present:
+			imported++
 			s.Log.Info("image imported", "image", image.Reference, "bytes", written, "took", time.Since(begun).Round(time.Millisecond))
 		}
 		s.mu.Lock()

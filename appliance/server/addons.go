@@ -15,6 +15,7 @@ import (
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
+	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/bundle"
 )
@@ -86,15 +87,15 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 }
 
 func (n *node) applyAddons(ctx context.Context, applier *addon.Applier) error {
-	values, err := addonValues(n.Config, n.derived, n.layout)
-	if err != nil {
-		return err
-	}
-	applied := addon.Inventory{}
+	values := addonValues(n.Config, n.derived, n.pki.Authority(pki.ClusterCA).PEM())
+	applied, carried := addon.Inventory{}, addon.CarriedImages(n.Bundle)
 	for _, c := range n.addons.components {
 		objects, err := c.Render(values)
+		if err == nil {
+			err = carried.Check(objects)
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("add-on %s: %w", c.Name, err)
 		}
 		if c.Name == "platform" {
 			secrets, err := n.certificateSecrets()

@@ -42,18 +42,18 @@ func (n *node) allLeaves() []pki.Leaf {
 }
 
 // ensureCertificates issues what is missing or due, and rewrites the operator's kubeconfig when its
-// certificate changed.
-func (n *node) ensureCertificates() error {
+// certificate changed. It tells whether it issued any.
+func (n *node) ensureCertificates() (changed bool, err error) {
 	issued, err := n.pki.Ensure(n.leaves)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, i := range issued {
 		n.Log.Info("certificate issued", "certificate", i.Leaf.Name, "reason", string(i.Reason))
 	}
 	access := n.controlPlane().Access(controlplane.LeafAdmin)
 	access.Server = fmt.Sprintf("https://%s:%d", n.derived.Address, controlplane.SecurePort)
-	return kubeconfig.WriteEmbedded(n.layout.AdminKubeconfig(), access)
+	return len(issued) > 0, kubeconfig.WriteEmbedded(n.layout.AdminKubeconfig(), access)
 }
 
 // certificatesUnit renews certificates while everything runs: the programs that use them watch the
@@ -61,20 +61,23 @@ func (n *node) ensureCertificates() error {
 func (n *node) certificatesUnit() component.Unit {
 	return component.Unit{New: func() component.Component {
 		return component.Task{TaskName: certificatesName, Do: func(ctx context.Context, ready func()) error {
-			ready()
 			tick := time.NewTicker(renewalInterval)
 			defer tick.Stop()
 			for {
+				changed, err := n.ensureCertificates()
+				if err != nil {
+					return err
+				}
+				if changed {
+					if err := n.supervisor.Restart(addonsName); err != nil {
+						return err
+					}
+				}
+				ready()
 				select {
 				case <-ctx.Done():
 					return nil
 				case <-tick.C:
-				}
-				if err := n.ensureCertificates(); err != nil {
-					return err
-				}
-				if err := n.supervisor.Restart(addonsName); err != nil {
-					return err
 				}
 			}
 		}}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"islet/appliance/component"
+	"islet/appliance/datastore"
 	"islet/appliance/health"
 )
 
@@ -53,18 +54,29 @@ func (n *node) set(code health.Code, subject string, on bool, detail string) {
 }
 
 func (n *node) judgeComponents(all []component.Status) {
+	now := time.Now()
 	for _, c := range all {
-		code := health.ComponentNotReady
-		switch c.Name {
-		case nodeName:
-			code = health.NodeNotReady
-		case addonsName:
-			code = health.AddonFailed
+		why := string(c.State)
+		if c.Reason != "" {
+			why += ": " + c.Reason
 		}
-		n.set(code, c.Name, c.State != component.Ready && c.State != component.Stopped, fmt.Sprintf("%s: %s", c.State, c.Reason))
-		n.set(health.ComponentCrashing, c.Name, c.State == component.Backoff && c.Restarts >= crashingAfter, c.Reason)
+		n.set(notReadyCode(c.Name), c.Name, c.State != component.Ready && c.State != component.Stopped, why)
+		n.set(health.ComponentCrashing, c.Name, c.IsCrashing(crashingAfter, now), why)
 	}
 	n.set(health.DatastoreRestored, "datastore", n.restoration() != "", n.restoration())
+}
+
+// notReadyCode is the problem that there is when the component is not ready.
+func notReadyCode(name string) health.Code {
+	switch name {
+	case nodeName:
+		return health.NodeNotReady
+	case addonsName:
+		return health.AddonFailed
+	case datastore.SnapshotsName:
+		return health.SnapshotFailed
+	}
+	return health.ComponentNotReady
 }
 
 func (n *node) judgeDisk() {
@@ -73,10 +85,15 @@ func (n *node) judgeDisk() {
 		n.Log.Warn("free space not readable", "path", n.layout.StateDir, "error", err)
 		return
 	}
+	n.judgeSpace(n.layout.StateDir, s)
+}
+
+// judgeSpace reports what is short on a filesystem. Some count no inodes.
+func (n *node) judgeSpace(path string, s unix.Statfs_t) {
 	free := int64(s.Bavail) * s.Bsize
-	n.set(health.DiskBytesLow, n.layout.StateDir, free < lowDiskBytes, fmt.Sprintf("%d MiB free", free>>20))
+	n.set(health.DiskBytesLow, path, free < lowDiskBytes, fmt.Sprintf("%d MiB free", free>>20))
 	low := s.Files > 0 && float64(s.Ffree) < lowInodeShare*float64(s.Files)
-	n.set(health.DiskInodesLow, n.layout.StateDir, low, fmt.Sprintf("%d inodes free", s.Ffree))
+	n.set(health.DiskInodesLow, path, low, fmt.Sprintf("%d inodes free", s.Ffree))
 }
 
 func (n *node) judgeAddress() {

@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,48 +25,57 @@ const (
 // nodeComponent is ready when Kubernetes says that this node is.
 type nodeComponent struct {
 	component.Task
-	check func(ctx context.Context) error
+	check   func(ctx context.Context) error
+	refused atomic.Pointer[string] // why the node was not ready when it was last asked
 }
 
 // Check implements component.Checker.
-func (c nodeComponent) Check(ctx context.Context) error { return c.check(ctx) }
+func (c *nodeComponent) Check(ctx context.Context) error { return c.check(ctx) }
+
+// WaitingFor implements component.Waiter.
+func (c *nodeComponent) WaitingFor() string {
+	if why := c.refused.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
 
 // nodeUnit watches this node's Ready condition and gives it its role, which a kubelet may not do
 // itself.
 func (n *node) nodeUnit(c client.Client) component.Unit {
 	check := func(ctx context.Context) error { return kube.NodeReady(ctx, c, n.derived.NodeName) }
 	return component.Unit{New: func() component.Component {
-		return nodeComponent{check: check, Task: component.Task{
-			TaskName: nodeName, TaskNeeds: []string{kubelet.Name},
-			Do: func(ctx context.Context, ready func()) error {
-				if err := awaitNode(ctx, check); err != nil {
-					return err
-				}
-				if err := n.labelRole(ctx, c); err != nil {
-					return err
-				}
-				ready()
-				<-ctx.Done()
-				return nil
-			},
-		}}
+		made := &nodeComponent{check: check, Task: component.Task{TaskName: nodeName, TaskNeeds: []string{kubelet.Name}}}
+		made.Do = func(ctx context.Context, ready func()) error {
+			if err := made.await(ctx); err != nil {
+				return err
+			}
+			if err := n.labelRole(ctx, c); err != nil {
+				return err
+			}
+			ready()
+			<-ctx.Done()
+			return nil
+		}
+		return made
 	}}
 }
 
-// awaitNode polls: a watch would have to be set up again for each way in which it can end.
-func awaitNode(ctx context.Context, check func(ctx context.Context) error) error {
+// await polls: a watch would have to be set up again for each way in which it can end.
+func (c *nodeComponent) await(ctx context.Context) error {
 	tick := time.NewTicker(nodePollInterval)
 	defer tick.Stop()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, nodeCheckDeadline)
-		err := check(attempt)
+		err := c.check(attempt)
 		cancel()
 		if err == nil {
 			return nil
 		}
+		c.refused.Store(new(err.Error()))
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}

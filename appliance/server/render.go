@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,25 +39,44 @@ func Render(ctx context.Context, c config.Config, etcDir string, b *bundle.Reade
 	if err != nil {
 		return nil, err
 	}
-	values, err := addonValues(c, derived, c.Layout(etcDir))
+	ca, err := clusterCA(c.Layout(etcDir))
 	if err != nil {
 		return nil, err
 	}
+	values := addonValues(c, derived, ca)
 	for _, component := range components {
 		if component.Name == name {
-			return component.Render(values)
+			objects, err := component.Render(values)
+			if err != nil {
+				err = fmt.Errorf("add-on %s: %w", name, err)
+			}
+			return objects, err
 		}
 	}
 	return nil, fmt.Errorf("%w: %q; see `appliance addon list`", ErrNoAddon, name)
 }
 
-// addonValues is what manifests may ask for. The cluster's authority is left empty on a machine that
-// has none yet.
-func addonValues(c config.Config, d config.Derived, l layout.Layout) (map[string]string, error) {
+// CheckAddons renders every add-on of a platform's bundle for an imaginary node and reports all that
+// could not be applied on a real one, without a daemon.
+func CheckAddons(ctx context.Context, b *bundle.Reader) error {
+	address := netip.MustParseAddr("192.0.2.1") // of a network for documentation
+	c := config.Default()
+	c.Gateway.Bind = address
+	d := config.Derived{Address: address, ClusterDNS: address, Domain: "apps.example"}
+	return addon.Check(ctx, b, addonValues(c, d, nil))
+}
+
+// clusterCA is the certificate of the cluster's authority, empty on a machine that has none yet.
+func clusterCA(l layout.Layout) ([]byte, error) {
 	ca, err := os.ReadFile(filepath.Join(l.PKI(), pki.ClusterCA+".crt"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
+	return ca, err
+}
+
+// addonValues is what manifests may ask for.
+func addonValues(c config.Config, d config.Derived, ca []byte) map[string]string {
 	bind := ""
 	if c.Gateway.Bind.IsValid() {
 		bind = ", hostIP: " + c.Gateway.Bind.String()
@@ -73,7 +93,7 @@ func addonValues(c config.Config, d config.Derived, l layout.Layout) (map[string
 		"GATEWAY_BIND":      bind,
 		"STORAGE_PATH":      c.StoragePath(),
 		"DNS_UPSTREAM":      dnsUpstream(c),
-	}, nil
+	}
 }
 
 // dnsUpstream is the CoreDNS plug-in for names outside the cluster. Without servers such a name does

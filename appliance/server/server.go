@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"gopkg.in/natefinch/lumberjack.v2"
+
 	"islet/appliance/api"
 	"islet/appliance/cgroup"
 	"islet/appliance/component"
@@ -63,6 +65,7 @@ type node struct {
 
 	mu       sync.Mutex
 	restored string // what became of a damaged datastore, in words
+	logs     map[string]*lumberjack.Logger
 }
 
 // Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on
@@ -87,24 +90,30 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	serving := make(chan error, 1)
-	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { serving <- api.Serve(apiCtx, n.layout.APISocket(), n, o.Log) }()
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		n.watchHealth(apiCtx)
-	}()
-	notifying := make(chan struct{})
-	go func() {
-		defer close(notifying)
-		n.notify(apiCtx)
-	}()
-	err = n.supervisor.Run(ctx)
-	stopAPI()
-	<-watching
-	<-notifying
-	return errors.Join(err, <-serving)
+	return n.run(ctx)
+}
+
+// run runs the supervisor, and beside it what answers while it starts and stops. A daemon that nobody
+// can talk to is of no use: when the local API fails, it stops.
+func (n *node) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	beside, stopBeside := context.WithCancel(context.WithoutCancel(ctx))
+	var (
+		running sync.WaitGroup
+		served  error
+	)
+	running.Go(func() {
+		if served = api.Serve(beside, n.layout.APISocket(), n, n.Log); served != nil {
+			stop()
+		}
+	})
+	running.Go(func() { n.watchHealth(beside) })
+	running.Go(func() { n.notify(beside) })
+	err := n.supervisor.Run(ctx)
+	stopBeside()
+	running.Wait()
+	return errors.Join(err, served)
 }
 
 func (n *node) makeDirs() error {
@@ -176,7 +185,7 @@ func (n *node) prepare(ctx context.Context) error {
 		return err
 	}
 	n.leaves = n.allLeaves()
-	if err := n.ensureCertificates(); err != nil {
+	if _, err := n.ensureCertificates(); err != nil {
 		return err
 	}
 	return n.loadBundle(ctx)

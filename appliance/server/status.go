@@ -8,8 +8,10 @@ import (
 
 	"islet/appliance/api"
 	"islet/appliance/component"
+	"islet/appliance/controlplane"
 	"islet/appliance/datastore"
 	"islet/appliance/host"
+	"islet/appliance/kubelet"
 	"islet/appliance/network"
 )
 
@@ -77,11 +79,23 @@ func (n *node) Snapshot(ctx context.Context) (string, error) {
 	return s.Path, err
 }
 
-// noteRestoration keeps the report of a restored datastore for the operator to see.
+// noteRestoration keeps the report of a restored datastore for the operator to see. Whoever read the
+// lost part from the datastore or the API keeps showing and acting on it, so all of them start again;
+// when the daemon itself starts, nothing of that runs yet.
 func (n *node) noteRestoration(r datastore.Restoration) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.restored = "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
+	n.mu.Unlock()
+	watchers := []string{controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
+		kubelet.Name, network.AgentName, network.ProxyName, addonsName}
+	for _, c := range n.supervisor.Snapshot() {
+		if !c.IsReady() || !slices.Contains(watchers, c.Name) {
+			continue
+		}
+		if err := n.supervisor.Restart(c.Name); err != nil {
+			n.Log.Error("component not restarted after the datastore was restored", "component", c.Name, "error", err)
+		}
+	}
 }
 
 func (n *node) restoration() string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -70,16 +72,29 @@ func (n *node) units(ctx context.Context) ([]component.Unit, error) {
 func (n *node) child(name string, args ...string) component.Spec {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	return component.Spec{
-		Name:   name,
-		Args:   append([]string{filepath.Join(n.layout.Bin(), name)}, args...),
-		Env:    []string{"PATH=" + n.layout.Bin() + ":" + path, "HOME=/root", "TMPDIR=" + n.layout.Tmp()},
-		Dir:    n.layout.StateDir,
-		Cgroup: n.groups.Group(name),
-		Output: &lumberjack.Logger{
-			Filename: filepath.Join(n.layout.Logs(), name+".log"), MaxSize: n.Config.Logs.MaxSizeMiB, MaxBackups: n.Config.Logs.MaxFiles - 1,
-		},
+		Name:        name,
+		Args:        append([]string{filepath.Join(n.layout.Bin(), name)}, args...),
+		Env:         []string{"PATH=" + n.layout.Bin() + ":" + path, "HOME=/root", "TMPDIR=" + n.layout.Tmp()},
+		Dir:         n.layout.StateDir,
+		Cgroup:      n.groups.Group(name),
+		Output:      n.logFile(name),
 		OOMScoreAdj: -900,
 	}
+}
+
+// logFile is the log of a component, the same through all its restarts: each opens the file once.
+func (n *node) logFile(name string) io.Writer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.logs == nil {
+		n.logs = map[string]*lumberjack.Logger{}
+	}
+	if n.logs[name] == nil {
+		n.logs[name] = &lumberjack.Logger{
+			Filename: filepath.Join(n.layout.Logs(), name+".log"), MaxSize: n.Config.Logs.MaxSizeMiB, MaxBackups: n.Config.Logs.MaxFiles - 1,
+		}
+	}
+	return n.logs[name]
 }
 
 func (n *node) controlPlane() controlplane.Params {
@@ -116,9 +131,7 @@ func (n *node) kubeletParams() kubelet.Params {
 	if n.Config.Site.Zone != "" {
 		labels["topology.kubernetes.io/zone"] = n.Config.Site.Zone
 	}
-	for key, value := range n.Config.Node.Labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, n.Config.Node.Labels)
 	var taints []string
 	for _, t := range n.Config.Node.Taints {
 		taints = append(taints, t.String())

