@@ -32,7 +32,7 @@ func Sample(t testing.TB) *Layout {
 		File{Path: "share/empty", Mode: 0o644, Content: nil})
 	image := l.Image("registry.islet.internal/coredns/coredns:1.15.0", "1.15.0", bytes.Repeat([]byte("dns"), 5000))
 	l.SBOM(image, []byte(`{"spdxVersion":"SPDX-2.3"}`))
-	l.Manifests("coredns", "1.15.0", []byte("apiVersion: v1\nkind: Namespace\n"))
+	l.Manifests("coredns", "1.15.0", []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: dns}\n"))
 	return l
 }
 
