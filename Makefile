@@ -97,8 +97,17 @@ e2e-long: bundle ## the same with 200 power cuts
 	$(call say,end-to-end tests with 200 power cuts)
 	@E2E_CUTS=200 APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 180m -v ./e2e
 
+.PHONY: reproducible
+reproducible: images ## build one engine and two images a second time, elsewhere, and compare the digests
+	$(call say,building again to compare digests)
+	@rm -rf $(OUT)/again; for c in runc pause hello-v1; do go run ./images/cmd/build all --only $$c --out $(OUT)/again/layout; done >/dev/null
+	@digests() { sed -n 's/.*"digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' $$1/index.json | sort; }; \
+	other=$$(comm -13 <(digests $(OUT)/layout) <(digests $(OUT)/again/layout)); \
+	test -z "$$other" || { echo "a second build gave other digests: $$other"; exit 1; }
+	@rm -rf $(OUT)/again
+
 .PHONY: test
-test: bundle lint unit race fuzz e2e ## everything that CI runs
+test: bundle reproducible lint unit race fuzz e2e ## everything that CI runs
 	$(call say,all tests passed)
 
 .PHONY: bench

@@ -50,7 +50,7 @@ func examine(ctx context.Context, db *sql.DB, report *datastore.Report) error {
 		return fmt.Errorf("%w: %s", datastore.ErrDamaged, found)
 	}
 	var tables int
-	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master").Scan(&tables); err != nil || tables == 0 {
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'kine'").Scan(&tables); err != nil || tables == 0 {
 		return err
 	}
 	return db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0), COUNT(*) FROM kine").Scan(&report.Revision, &report.Rows)

@@ -40,6 +40,9 @@ const (
 
 // Serve serves the etcd API on a unix socket of mode 0600 until ctx is cancelled.
 func Serve(ctx context.Context, database, socket string) (err error) {
+	if err := predecessor(ctx, database); err != nil {
+		return err
+	}
 	var running sync.WaitGroup
 	backendCtx, stopBackend := context.WithCancel(context.WithoutCancel(ctx))
 	defer running.Wait()
