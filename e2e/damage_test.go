@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -103,7 +104,7 @@ func (p *platform) onlyNote(t *testing.T, there, gone string) {
 			return err
 		}
 		if _, err := configs.Get(ctx, strings.ToLower(gone), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("what was written after the snapshot: %v", err)
+			return errors.Join(errors.New("what was written after the snapshot is not known to be gone"), err)
 		}
 		list, err := configs.List(ctx, metav1.ListOptions{ResourceVersion: "0"}) // from the API server's memory
 		if err != nil {

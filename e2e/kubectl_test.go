@@ -72,6 +72,6 @@ func (p *platform) portForward(t *testing.T) {
 		t.Errorf("port-forward: %v", err)
 	}
 	cancel()
-	<-ended
+	_ = <-ended // by the signal, however kubectl calls that
 	<-drained
 }

@@ -71,12 +71,20 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK {
+	return decode(resp.StatusCode, resp.Status, body, into)
+}
+
+// decode reads an answer: into what was asked for, or the error that the daemon gives.
+func decode(code int, status string, body []byte, into any) error {
+	if code != http.StatusOK {
 		var f failure
 		if json.Unmarshal(body, &f) != nil || f.Error == "" {
-			f.Error = resp.Status
+			f.Error = status
 		}
 		return errors.New(f.Error)
 	}
-	return json.Unmarshal(body, into)
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return nil
 }

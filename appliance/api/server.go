@@ -72,8 +72,12 @@ func handler(d Daemon) http.Handler {
 
 func answer(w http.ResponseWriter, body any, err error) {
 	w.Header().Set("Content-Type", "application/json")
-	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
+	switch {
+	case errors.Is(err, component.ErrUnknown):
+		w.WriteHeader(http.StatusNotFound)
+		body = failure{err.Error()}
+	case err != nil:
+		w.WriteHeader(http.StatusInternalServerError)
 		body = failure{err.Error()}
 	}
 	_ = json.NewEncoder(w).Encode(body) // the client went away: nothing to do

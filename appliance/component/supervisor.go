@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -31,6 +32,9 @@ const (
 func DefaultBackoff(failures int) time.Duration {
 	return min(250*time.Millisecond<<min(failures-1, 10), 15*time.Second)
 }
+
+// ErrUnknown is returned for a name that no component has.
+var ErrUnknown = errors.New("no component is named that")
 
 // Supervisor starts units in the order of their needs, restarts those that end, and stops them in
 // reverse order. One component's end never ends the supervisor.
@@ -161,7 +165,7 @@ func (s *Supervisor) stop(u *unit) {
 func (s *Supervisor) Restart(name string) error {
 	u := s.byName[name]
 	if u == nil {
-		return fmt.Errorf("no component is named %q", name)
+		return fmt.Errorf("%w: %q", ErrUnknown, name)
 	}
 	select {
 	case u.kick <- struct{}{}:

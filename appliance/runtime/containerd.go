@@ -64,6 +64,10 @@ func (p Params) prepare() error {
 	if err := p.Shims.Create(); err != nil {
 		return err
 	}
+	return p.writeConfig()
+}
+
+func (p Params) writeConfig() error {
 	config, err := toml.Marshal(p.config())
 	if err != nil {
 		return err

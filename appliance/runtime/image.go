@@ -61,6 +61,7 @@ func connect(socket string) (*containerd.Client, error) {
 type importer struct {
 	client *containerd.Client
 	blobs  Blobs
+	tmp    string // directory for mounts while layers are written
 	epoch  string // value of labelSeen for this start of containerd
 }
 
@@ -201,7 +202,7 @@ func (m *importer) apply(ctx context.Context, layer ocispec.Descriptor, diff dig
 	defer func() { err = errors.Join(err, plain.Close()) }()
 	verifier := diff.Verifier()
 	tee := io.TeeReader(plain, verifier)
-	err = mount.WithTempMount(ctx, mounts, func(root string) error {
+	err = m.withMount(mounts, func(root string) error {
 		if written, err = archive.Apply(ctx, root, tee); err != nil {
 			return err
 		}

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"islet/appliance/component"
@@ -61,7 +61,7 @@ func (s *Images) Unit() component.Unit {
 }
 
 func (s *Images) run(ctx context.Context, ready func()) error {
-	if err := mount.SetTempMountLocation(s.TmpDir); err != nil {
+	if err := clearMounts(s.TmpDir); err != nil {
 		return fmt.Errorf("place for mounts while layers are written: %w", err)
 	}
 	client, err := connect(s.Socket)
@@ -86,16 +86,19 @@ func (s *Images) once(ctx context.Context, client *containerd.Client, ready func
 	defer cancel() // ends the stream
 	events, ended := client.EventService().Subscribe(ctx, `topic=="/images/delete"`)
 	// The successor of a containerd that has ended must be shown the images again, hence the epoch.
-	m := &importer{client: client, blobs: s.Blobs, epoch: strconv.FormatInt(time.Now().UnixNano(), 36)}
-	if err := s.pass(ctx, m); err != nil {
+	m := &importer{client: client, blobs: s.Blobs, tmp: s.TmpDir, epoch: strconv.FormatInt(time.Now().UnixNano(), 36)}
+	err := s.pass(ctx, m)
+	if err != nil && !errdefs.IsUnavailable(err) {
 		return err
 	}
-	ready()
-	select {
-	case <-ctx.Done():
-	case <-events:
-	case <-ended: //nolint:errcheck // the stream ended, whatever the reason
-	case <-time.After(reconcileInterval):
+	if err == nil { // else containerd went away in the middle: that is no failure of ours
+		ready()
+		select {
+		case <-ctx.Done():
+		case <-events:
+		case <-ended: //nolint:errcheck // the stream ended, whatever the reason
+		case <-time.After(reconcileInterval):
+		}
 	}
 	return waitServing(ctx, client)
 }
@@ -142,16 +145,16 @@ func waitServing(ctx context.Context, client interface {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
 		attempt, cancel := context.WithTimeout(ctx, time.Second)
 		serving, err := client.IsServing(attempt)
 		cancel()
 		if err == nil && serving {
 			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
 		}
 	}
 }
