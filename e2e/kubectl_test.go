@@ -72,6 +72,6 @@ func (p *platform) portForward(t *testing.T) {
 		t.Errorf("port-forward: %v", err)
 	}
 	cancel()
-	_ = <-ended // by the signal, however kubectl calls that
+	<-ended //nolint:errcheck // ended by the signal, however kubectl calls that
 	<-drained
 }
