@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// run is one run of a container: another id, start or count of restarts is another run.
+// containerRun is one run of a container: another id, start or count of restarts is another run.
 type containerRun struct {
 	id       string
 	started  time.Time

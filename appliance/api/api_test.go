@@ -68,9 +68,16 @@ func serve(t *testing.T, d Daemon) (*Client, string) {
 			t.Error(err)
 		}
 	})
+	await(t, socket)
+	return NewClient(socket), socket
+}
+
+// await waits until a daemon listens on the socket.
+func await(t *testing.T, socket string) {
+	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if info, err := os.Stat(socket); err == nil && info.Mode() == fs.ModeSocket|0o600 {
-			return NewClient(socket), socket
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("no socket of mode 0600")
@@ -164,15 +171,11 @@ func TestStopDoesNotWaitForSlowAnswers(t *testing.T) {
 			return "", ctx.Err()
 		}}, slog.New(slog.DiscardHandler))
 	}()
+	await(t, socket)
 	client := make(chan error, 1)
 	go func() {
-		for {
-			_, err := NewClient(socket).Snapshot(t.Context())
-			if _, statErr := os.Stat(socket); statErr == nil || !errors.Is(err, ErrUnreachable) {
-				client <- err
-				return
-			}
-		}
+		_, err := NewClient(socket).Snapshot(t.Context())
+		client <- err
 	}()
 	<-asked
 	begun := time.Now()

@@ -50,10 +50,11 @@ func Serve(ctx context.Context, socket string, d Daemon, log *slog.Logger) error
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := srv.Shutdown(stop); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	err = srv.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close() // what is still being answered is cut off, and its context ends
 	}
-	return nil
+	return err
 }
 
 func handler(d Daemon) http.Handler {
