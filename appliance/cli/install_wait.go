@@ -35,7 +35,7 @@ func watchReady(ctx context.Context, client *api.Client, wait time.Duration, out
 		}
 		if time.Since(w.begun) > wait {
 			w.end()
-			return s, errors.Join(err, notReady(s, wait))
+			return s, notReady(s, err, wait)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,12 +73,24 @@ while Kubernetes is down. All arguments are ctr's own.`,
 	}
 }
 
-// pass runs a program with this process's streams and ends with its exit code.
+// passStop is how long a program that was interrupted may take to end.
+const passStop = 5 * time.Second
+
+// pass runs a program with this process's streams and ends with its exit code, or as a shell does
+// with 128 and the number of the signal that ended it. An interrupt is passed on.
 func (e *Env) pass(ctx context.Context, environ []string, program string, args []string) error {
 	child := exec.CommandContext(ctx, program, args...)
 	child.Env, child.Stdin, child.Stdout, child.Stderr = environ, e.Stdio.In, e.Stdio.Out, e.Stdio.Err
+	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+	child.WaitDelay = passStop
 	err := child.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
+	if ctx.Err() != nil {
+		return &ExitError{Code: CodeInterrupted}
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return &ExitError{Code: 128 + Code(status.Signal())}
+		}
 		return &ExitError{Code: Code(exit.ExitCode())}
 	}
 	return err

@@ -27,7 +27,7 @@ func waitReady(ctx context.Context, client *api.Client, wait time.Duration) (api
 			return s, err
 		}
 		if time.Now().After(deadline) {
-			return s, errors.Join(err, notReady(s, wait))
+			return s, notReady(s, err, wait)
 		}
 		select {
 		case <-ctx.Done():
@@ -37,10 +37,19 @@ func waitReady(ctx context.Context, client *api.Client, wait time.Duration) (api
 	}
 }
 
-func notReady(s api.Status, wait time.Duration) error {
+// notReady says what was still missing when the time was up; unreachable is why the daemon did not
+// answer, nil when it did.
+func notReady(s api.Status, unreachable error, wait time.Duration) error {
+	if unreachable != nil {
+		return fmt.Errorf("not ready after %s: %w", wait, unreachable)
+	}
 	var waiting []string
 	for _, c := range unready(s) {
-		waiting = append(waiting, fmt.Sprintf("%s is %s (%s)", c.Name, c.State, c.Reason))
+		text := fmt.Sprintf("%s is %s", c.Name, c.State)
+		if c.Reason != "" {
+			text += " (" + c.Reason + ")"
+		}
+		waiting = append(waiting, text)
 	}
 	err := fmt.Errorf("not ready after %s: %s", wait, strings.Join(waiting, "; "))
 	return Exit(CodeTimeout, Advise(err, "see `appliance status` for what each component waits for"))
