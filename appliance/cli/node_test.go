@@ -21,6 +21,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
+	"islet/bundle/bundletest"
 )
 
 // nodeStatus is a node some time after its start, with problems where asked.
@@ -260,7 +261,9 @@ func TestVerifyLooksIntoManifests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "dev")
 	mustCall(t, "bundle", "verify", s.file, "--trust-dir", s.keys)
-	s.layout.Manifests("broken", "1", []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: 'islet.internal/none:1'}]}\n"))
+	l := bundletest.Sample(t)
+	s.layout = l.Dir
+	l.Manifests("broken", "1", []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: 'islet.internal/none:1'}]}\n"))
 	for kind, want := range map[string]Code{"platform": CodeInvalidBundle, "application": CodeOK} {
 		file := filepath.Join(t.TempDir(), "b.bundle")
 		mustCall(t, s.create(file, "--kind", kind)...)

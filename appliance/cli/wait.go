@@ -41,7 +41,7 @@ func waitReady(ctx context.Context, client *api.Client, wait time.Duration) (api
 // answer, nil when it did.
 func notReady(s api.Status, unreachable error, wait time.Duration) error {
 	if unreachable != nil {
-		return fmt.Errorf("not ready after %s: %w", wait, unreachable)
+		return Exit(CodeTimeout, fmt.Errorf("not ready after %s: %w", wait, unreachable))
 	}
 	var waiting []string
 	for _, c := range unready(s) {
