@@ -125,15 +125,15 @@ func (b *bench) idleUse(ctx context.Context) error {
 	host, pods, shims := after.sum(kindHost), after.sum(kindPod), after.sum(kindShim)
 	b.table.add(row{what: "idle memory of the host's processes, PSS", unit: "MiB", value: host.pss, target: 450})
 	b.table.add(row{what: "idle memory of the host's processes, private", unit: "MiB", value: host.private, target: 330})
-	for _, p := range after {
-		if p.kind == kindHost {
-			b.table.add(row{what: "  " + p.name + ", private", unit: "MiB", value: p.private})
-		}
-	}
+	after.each(kindHost, func(p process) { b.table.add(row{what: "  " + p.name + ", private", unit: "MiB", value: p.private}) })
 	b.table.add(row{what: "shims, private", unit: "MiB", value: shims.private})
 	b.table.add(row{what: "system and sample pods, PSS", unit: "MiB", value: pods.pss})
 	b.table.add(row{what: "idle processor use of the host's processes", unit: "% of a core",
 		value: (host.cpu - before.sum(kindHost).cpu) / elapsed * 100, target: 6})
+	earlier := before.byPID()
+	after.each(kindHost, func(p process) {
+		b.table.add(row{what: "  " + p.name, unit: "% of a core", value: (p.cpu - earlier[p.pid].cpu) / elapsed * 100})
+	})
 	b.table.add(row{what: "idle processor use of pods", unit: "% of a core", value: (pods.cpu - before.sum(kindPod).cpu) / elapsed * 100})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,6 +41,23 @@ func (l processes) sum(k kind) process {
 		}
 	}
 	return total
+}
+
+// each calls do for every process of a kind, in the order of their names.
+func (l processes) each(k kind, do func(process)) {
+	for _, p := range slices.SortedFunc(slices.Values(l), func(a, b process) int { return strings.Compare(a.name, b.name) }) {
+		if p.kind == k {
+			do(p)
+		}
+	}
+}
+
+func (l processes) byPID() map[int]process {
+	out := map[int]process{}
+	for _, p := range l {
+		out[p.pid] = p
+	}
+	return out
 }
 
 // processes reads /proc of every process of the host.

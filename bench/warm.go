@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -118,17 +117,7 @@ func (b *bench) timeStart(ctx context.Context, api client.Client, start func(con
 		return 0, err
 	}
 	err := poll(ctx, 2*time.Minute, "node Ready", func(ctx context.Context) error {
-		if err := kube.NodeReady(ctx, api, b.host.Name()); err != nil {
-			return err
-		}
-		var lease coordinationv1.Lease
-		if err := api.Get(ctx, client.ObjectKey{Namespace: "kube-node-lease", Name: b.host.Name()}, &lease); err != nil {
-			return err
-		}
-		if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(begun) {
-			return fmt.Errorf("the lease is of %s, before %s", lease.Spec.RenewTime, begun)
-		}
-		return nil
+		return kube.NodeReadySince(ctx, api, b.host.Name(), begun)
 	})
 	return time.Since(begun).Seconds(), err
 }

@@ -19,16 +19,16 @@ import (
 	"islet/images/program"
 )
 
-// nftRoot returns a directory with the files of the nft engine, an empty /proc and nothing else, and with the launcher
+// toolsRoot returns a directory with the files of the hosttools engine, an empty /proc and nothing else, and with the launcher
 // of the sources as they are now.
-func nftRoot(t *testing.T) string {
+func toolsRoot(t *testing.T) string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for chroot")
 	}
 	out := t.TempDir()
-	args := []string{"engines", "--only", "nft", "--root", "..", "--out", filepath.Join(out, "layout")}
-	if layout := "../build/layout"; hasEngine(layout, "nft") {
+	args := []string{"engines", "--only", "hosttools", "--root", "..", "--out", filepath.Join(out, "layout")}
+	if layout := "../build/layout"; hasEngine(layout, "hosttools") {
 		args = nil
 		out = filepath.Dir(layout)
 	}
@@ -38,9 +38,9 @@ func nftRoot(t *testing.T) string {
 		}
 	}
 	root := t.TempDir()
-	stage(t, filepath.Join(out, "layout"), "nft", root)
+	stage(t, filepath.Join(out, "layout"), "hosttools", root)
 	launcher := program.C{Source: "cmd/engine/launcher/launcher.c"}
-	if err := launcher.Build(t.Context(), "..", filepath.Join(root, "nft/launcher")); err != nil {
+	if err := launcher.Build(t.Context(), "..", filepath.Join(root, "hosttools/launcher")); err != nil {
 		t.Fatal(err)
 	}
 	proc := filepath.Join(root, "proc")
@@ -126,14 +126,22 @@ func symlink(t *testing.T, root, link, title string) {
 	}
 }
 
-// TestForeignProgramsInAnEmptyRoot runs what the nft engine carries where there is nothing else: no libraries, no
-// loader, no configuration. It works in a network namespace of its own.
+// TestForeignProgramsInAnEmptyRoot runs what the hosttools engine carries where there is nothing else: no libraries, no
+// loader, no configuration. It works in network and mount namespaces of its own.
 func TestForeignProgramsInAnEmptyRoot(t *testing.T) {
 	t.Parallel()
-	root := nftRoot(t)
+	root := toolsRoot(t)
 	runtime.LockOSThread() // never unlocked: the thread ends with the test, and its namespace with it
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Skipf("needs a network namespace: %v", err)
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
+		t.Skipf("needs namespaces: %v", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"mnt", "again"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	steps := []struct {
 		name, stdin string
@@ -154,9 +162,15 @@ func TestForeignProgramsInAnEmptyRoot(t *testing.T) {
 		{"iptables list", "", []string{"/bin/iptables-save"}, "--comment \"a policy\"", false},
 		{"ip6tables", "", []string{"/bin/ip6tables", "-A", "INPUT", "-p", "ipv6-icmp", "-j", "ACCEPT"}, "", false},
 		{"conntrack", "", []string{"/bin/conntrack", "--version"}, "conntrack v", false},
+		{"mount", "", []string{"/bin/mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", "/mnt"}, "", false},
+		{"bind", "", []string{"/bin/mount", "-o", "bind", "/mnt", "/again"}, "", false},
+		{"read only", "", []string{"/bin/mount", "-o", "bind,remount,ro", "/again"}, "", false},
+		{"mounts", "", []string{"/bin/mount"}, "tmpfs on /again type tmpfs (ro,", false},
+		{"umount", "", []string{"/bin/umount", "/again", "/mnt"}, "", false},
+		{"umount errors", "", []string{"/bin/umount", "/mnt"}, "not mounted", true},
 		{"unknown program", "", []string{"/bin/none"}, "/libexec/none", true},
 	}
-	symlink(t, root, "bin/none", "nft/launcher")
+	symlink(t, root, "bin/none", "hosttools/launcher")
 	for _, step := range steps {
 		cmd := exec.CommandContext(t.Context(), step.args[0], step.args[1:]...)
 		cmd.Path, cmd.Err = step.args[0], nil // found in the new root, not in this one

@@ -12,7 +12,7 @@ import (
 )
 
 // packageLine is how the lock file writes a Debian package; the rest of the file, comments too, stays as it is.
-var packageLine = regexp.MustCompile(`(?m)^( *- )\{name: ([a-z0-9.+-]+), .*\}$`)
+var packageLine = regexp.MustCompile(`(?m)^( *- )\{name: ([a-z0-9.+-]+), version: .*, arch: .*\}$`)
 
 // UpdateLock pins the versions of the lock file's Debian packages that the machine's package sources offer now, and
 // says on stdout what has changed. Go modules are updated in their go.mod.

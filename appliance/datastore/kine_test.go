@@ -236,6 +236,16 @@ func TestDamagedDatabaseIsKeptWithItsLog(t *testing.T) {
 	if _, err := os.Stat(chosen); err != nil {
 		t.Errorf("the snapshot left the ring: %v", err)
 	}
+	told, err := datastore.LastRestoration(s.Layout)
+	if err != nil || told == nil || told.Kept != done.Kept || !told.Taken.Equal(done.Taken) {
+		t.Errorf("later told %+v (%v), want %+v", told, err, done)
+	}
+	if err := os.Remove(done.Kept); err != nil {
+		t.Fatal(err)
+	}
+	if told, err := datastore.LastRestoration(s.Layout); err != nil || told != nil {
+		t.Errorf("told %+v (%v) after the damaged file was removed", told, err)
+	}
 }
 
 // An empty cluster in the place of a damaged one would delete every pod on the node.

@@ -2,16 +2,21 @@ package datastore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"islet/appliance/atomicfile"
+	"islet/appliance/layout"
 )
+
+const reportSuffix = ".json"
 
 // Restoration tells what happened to a damaged database.
 type Restoration struct {
@@ -40,7 +45,7 @@ func (p Params) restore(ctx context.Context, found string) error {
 			return err
 		}
 	}
-	if err := atomicfile.SyncDir(filepath.Dir(database)); err != nil {
+	if err := done.write(); err != nil { // syncs the renames too
 		return err
 	}
 	if err := os.Rename(candidate, database); err != nil {
@@ -54,6 +59,39 @@ func (p Params) restore(ctx context.Context, found string) error {
 		p.Restored(done)
 	}
 	return nil
+}
+
+// write keeps the report beside the database that was put aside.
+func (r Restoration) write() error {
+	report, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(r.Kept+reportSuffix, report, 0o600)
+}
+
+// LastRestoration returns the newest report of which the damaged database is still there, nil when there is none: who
+// has dealt with the loss removes that file.
+func LastRestoration(l layout.Layout) (*Restoration, error) {
+	reports, err := filepath.Glob(Database(l) + ".damaged-*" + reportSuffix)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(reports) // by the time in the name
+	for _, path := range slices.Backward(reports) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		var r Restoration
+		if err := json.Unmarshal(content, &r); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if _, err := os.Stat(r.Kept); err == nil {
+			return &r, nil
+		}
+	}
+	return nil, nil
 }
 
 // choose copies the newest sound snapshot to path. Each was sound when it was made, but the disk that

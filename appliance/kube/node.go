@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -23,4 +25,21 @@ func NodeReady(ctx context.Context, c client.Client, name string) error {
 		}
 	}
 	return ErrNotReady
+}
+
+// NodeReadySince returns nil when the node is Ready and its kubelet has said so since then, else ErrNotReady with the
+// reason. After a restart, or a short loss of power, the API goes on calling a node Ready for 40 s that nobody runs; the
+// kubelet renews the node's lease as soon as it works.
+func NodeReadySince(ctx context.Context, c client.Client, name string, since time.Time) error {
+	if err := NodeReady(ctx, c, name); err != nil {
+		return err
+	}
+	var lease coordinationv1.Lease
+	if err := c.Get(ctx, client.ObjectKey{Namespace: corev1.NamespaceNodeLease, Name: name}, &lease); err != nil {
+		return err
+	}
+	if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(since) {
+		return fmt.Errorf("%w: the kubelet has not reported since %s", ErrNotReady, since.Format(time.TimeOnly))
+	}
+	return nil
 }

@@ -123,14 +123,15 @@ func (b *notifyingBuffer) Write(p []byte) (int, error) {
 func (b *notifyingBuffer) await(t *testing.T, text string) {
 	t.Helper()
 	timeout := time.After(10 * time.Second)
+	var content string
 	for {
 		select {
-		case content := <-b.wait:
+		case content = <-b.wait:
 			if strings.Contains(content, text) {
 				return
 			}
 		case <-timeout:
-			t.Fatalf("waited in vain for %q", text)
+			t.Fatalf("waited in vain for %q in %q", text, content)
 		}
 	}
 }

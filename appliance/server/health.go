@@ -63,7 +63,8 @@ func (n *node) judgeComponents(all []component.Status) {
 		n.set(notReadyCode(c.Name), c.Name, c.State != component.Ready && c.State != component.Stopped, why)
 		n.set(health.ComponentCrashing, c.Name, c.IsCrashing(crashingAfter, now), why)
 	}
-	n.set(health.DatastoreRestored, "datastore", n.restoration() != "", n.restoration())
+	restored := n.restoration()
+	n.set(health.DatastoreRestored, "datastore", restored != "", restored)
 }
 
 // notReadyCode is the problem that there is when the component is not ready.

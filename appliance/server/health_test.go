@@ -1,6 +1,8 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/datastore"
 	"islet/appliance/health"
+	"islet/appliance/layout"
 	"islet/appliance/pki"
 	"islet/appliance/version"
 )
@@ -80,11 +83,22 @@ func TestJudgeComponents(t *testing.T) {
 
 func TestJudgeRestoration(t *testing.T) {
 	t.Parallel()
+	dir := t.TempDir()
+	kept := datastore.Database(layout.Layout{StateDir: dir}) + ".damaged-1"
+	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string]string{kept: "", kept + ".json": `{"kept": "` + kept + `", "taken": "2026-11-20T10:00:00Z"}`} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	got := judge(t, func(n *node) {
-		n.restored = "from the snapshot of yesterday"
+		n.layout = layout.Layout{StateDir: dir}
 		n.judgeComponents(nil)
 	})
-	if want := []string{"datastore-restored datastore: from the snapshot of yesterday"}; !slices.Equal(got, want) {
+	want := []string{"datastore-restored datastore: from the snapshot of 2026-11-20T10:00:00Z; the damaged file is " + kept}
+	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

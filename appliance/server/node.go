@@ -47,7 +47,8 @@ func (n *node) nodeUnit(c client.Client) component.Unit {
 	return component.Unit{New: func() component.Component {
 		made := &nodeComponent{check: check, Task: component.Task{TaskName: nodeName, TaskNeeds: []string{kubelet.Name}}}
 		made.Do = func(ctx context.Context, ready func()) error {
-			if err := made.await(ctx); err != nil {
+			begun := time.Now()
+			if err := made.await(ctx, func(ctx context.Context) error { return kube.NodeReadySince(ctx, c, n.derived.NodeName, begun) }); err != nil {
 				return err
 			}
 			if err := n.labelRole(ctx, c); err != nil {
@@ -61,13 +62,13 @@ func (n *node) nodeUnit(c client.Client) component.Unit {
 	}}
 }
 
-// await polls: a watch would have to be set up again for each way in which it can end.
-func (c *nodeComponent) await(ctx context.Context) error {
+// await polls until check is content: a watch would have to be set up again for each way in which it can end.
+func (c *nodeComponent) await(ctx context.Context, check func(context.Context) error) error {
 	tick := time.NewTicker(nodePollInterval)
 	defer tick.Stop()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, nodeCheckDeadline)
-		err := c.check(attempt)
+		err := check(attempt)
 		cancel()
 		if err == nil {
 			return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -169,6 +170,18 @@ func TestNodeBecomesReady(t *testing.T) {
 	say(corev1.ConditionFalse, "no network yet")
 	waits("node is not ready: no network yet")
 	say(corev1.ConditionTrue, "")
+	lease := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: "node1"},
+		Spec:       coordinationv1.LeaseSpec{RenewTime: &metav1.MicroTime{Time: time.Now().Add(-time.Hour)}},
+	}
+	if err := c.Create(ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	waits("the kubelet has not reported since")
+	lease.Spec.RenewTime.Time = time.Now().Add(time.Second)
+	if err := c.Update(ctx, lease); err != nil {
+		t.Fatal(err)
+	}
 	<-ready
 	var labelled corev1.Node
 	if err := c.Get(ctx, client.ObjectKey{Name: "node1"}, &labelled); err != nil || labelled.Labels[roleLabel] != "" || len(labelled.Labels) != 1 {

@@ -20,6 +20,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/appliance/engine"
+	"islet/appliance/footprint"
 	"islet/appliance/health"
 	"islet/appliance/host"
 	"islet/appliance/layout"
@@ -63,9 +64,8 @@ type node struct {
 	supervisor *component.Supervisor
 	started    time.Time
 
-	mu       sync.Mutex
-	restored string // what became of a damaged datastore, in words
-	logs     map[string]*lumberjack.Logger
+	mu   sync.Mutex
+	logs map[string]*lumberjack.Logger
 }
 
 // Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on
@@ -90,6 +90,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	footprint.AfterStart()
 	return n.run(ctx)
 }
 

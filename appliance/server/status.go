@@ -79,13 +79,10 @@ func (n *node) Snapshot(ctx context.Context) (string, error) {
 	return s.Path, err
 }
 
-// noteRestoration keeps the report of a restored datastore for the operator to see. Whoever read the
-// lost part from the datastore or the API keeps showing and acting on it, so all of them start again;
-// when the daemon itself starts, nothing of that runs yet.
-func (n *node) noteRestoration(r datastore.Restoration) {
-	n.mu.Lock()
-	n.restored = "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
-	n.mu.Unlock()
+// afterRestoration is called when a snapshot took the datastore's place. Whoever read the lost part from the datastore
+// or the API keeps showing and acting on it, so all of them start again; when the daemon itself starts, nothing of that
+// runs yet.
+func (n *node) afterRestoration(datastore.Restoration) {
 	watchers := []string{controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
 		kubelet.Name, network.AgentName, network.ProxyName, addonsName}
 	for _, c := range n.supervisor.Snapshot() {
@@ -98,8 +95,14 @@ func (n *node) noteRestoration(r datastore.Restoration) {
 	}
 }
 
+// restoration says in words what became of a damaged datastore; empty when none was found, or somebody has seen to it.
 func (n *node) restoration() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.restored
+	r, err := datastore.LastRestoration(n.layout)
+	switch {
+	case err != nil:
+		return "from a snapshot; the report cannot be read: " + err.Error()
+	case r == nil:
+		return ""
+	}
+	return "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/containerd/v2/cmd/containerd/command"
 	ctr "github.com/containerd/containerd/v2/cmd/ctr/app"
+
+	"islet/appliance/footprint"
 )
 
 func main() {
@@ -16,6 +18,8 @@ func main() {
 	app := command.App()
 	if name == "ctr" {
 		app = ctr.New()
+	} else {
+		footprint.AfterStart()
 	}
 	if err := app.Run(os.Args); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, err)

@@ -25,6 +25,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
+	"islet/appliance/footprint"
 	"islet/appliance/network/agent"
 )
 
@@ -47,6 +48,7 @@ func main() {
 		}
 		return
 	case "islet-network":
+		footprint.AfterStart()
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		if err := agent.Run(ctx, os.Args[1:]); err != nil {
@@ -60,5 +62,6 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kube: no program named %q; start it under a Kubernetes program's name\n", name)
 		os.Exit(2)
 	}
+	footprint.AfterStart()
 	os.Exit(cli.Run(newCommand()))
 }

@@ -2,7 +2,7 @@
 //
 // It is installed as ROOT/launcher and started under the name of a program, through a symbolic link:
 //
-//	bin/iptables -> ../nft/launcher     runs nft/libexec/iptables
+//	bin/iptables -> ../hosttools/launcher     runs hosttools/libexec/iptables
 //
 // The program gets the carried dynamic loader and the libraries of ROOT/lib and nothing of the host's: neither
 // its loader cache nor LD_* settings, which may name libraries made for another libc. iptables finds its

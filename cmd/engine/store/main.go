@@ -12,9 +12,11 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
 	"islet/appliance/datastore/sqlite"
+	"islet/appliance/footprint"
 )
 
 func main() {
+	footprint.AfterStart()
 	if filepath.Base(os.Args[0]) == "etcd" {
 		etcdmain.Main(os.Args)
 		return
