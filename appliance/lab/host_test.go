@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -243,6 +244,7 @@ func TestBootCommandIsKeptLikeAUnit(t *testing.T) {
 
 func TestBootCommandStartsWithACleanSlate(t *testing.T) {
 	t.Parallel()
+	signal.Ignore(syscall.SIGUSR2) // as whoever starts a lab may do
 	line := `grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd | tr '\n' ' '; kill -INT 1; kill -HUP 1; kill -PIPE 1; echo still here; sleep 1000`
 	h := host(t, up(t, newLayout(t), lab.Spec{Hosts: []lab.HostSpec{{Boot: lab.Service{Args: []string{"sh", "-c", line}}}}}, 1), "node1")
 	awaitLog(t, h, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0 1 2 3 still here\n") // 3 is ls's own

@@ -14,6 +14,7 @@ import (
 // Main runs the stage named by args (a whole os.Args) and returns the exit code. Of PID 1, and so of the host, nothing
 // is left when it returns.
 func Main(args []string) int {
+	unignoreSignals()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if len(args) < 2 {
 		log.Error("missing stage", "args", args)
