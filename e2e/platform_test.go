@@ -27,7 +27,7 @@ const readyLimit = 2 * time.Minute
 
 var paths = layout.Default()
 
-// platform is one host with the appliance in it, alone in a lab.
+// platform is one host with the appliance in it.
 type platform struct {
 	lab   *lab.Lab
 	host  *lab.Host
@@ -41,36 +41,45 @@ type platform struct {
 // boot makes a host and starts the appliance in it, and waits for nothing more. The lab goes with the test.
 func boot(t *testing.T, name string) *platform {
 	t.Helper()
-	p := &platform{site: fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), begun: time.Now()}
+	return bootSite(t, name, 1)[0]
+}
+
+// bootSite makes hosts in one lab. The first has an answer file; the others are bare, and their service manager tries to
+// start the appliance all the same.
+func bootSite(t *testing.T, name string, hosts int) []*platform {
+	t.Helper()
+	site, begun := fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), time.Now()
 	c := config.Default()
-	c.Site.Name = p.site
+	c.Site.Name = site
 	answer, err := config.Marshal(c, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.lab, err = lab.Up(t.Context(), lab.Spec{
-		Name: p.site, Executable: executable(t),
-		Hosts: []lab.HostSpec{{
-			Name: "node1", Boot: lab.Service{Args: []string{"appliance", "server"}},
-			Files: map[string]lab.File{paths.Config(): {Data: answer, Mode: 0o600}},
-		}},
-	}, slog.New(slog.DiscardHandler))
+	spec := lab.Spec{Name: site, Executable: executable(t)}
+	for i := range hosts {
+		spec.Hosts = append(spec.Hosts, lab.HostSpec{Name: fmt.Sprintf("node%d", i+1), Boot: lab.Service{Args: []string{"appliance", "server"}}})
+	}
+	spec.Hosts[0].Files = map[string]lab.File{paths.Config(): {Data: answer, Mode: 0o600}}
+	l, err := lab.Up(t.Context(), spec, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() && os.Getenv("E2E_KEEP") != "" {
-			t.Logf("E2E_KEEP: lab %s stays; `appliance lab down %s` removes it", p.site, p.site)
+			t.Logf("E2E_KEEP: lab %s stays; `appliance lab down %s` removes it", site, site)
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
-		if err := p.lab.Down(ctx); err != nil {
+		if err := l.Down(ctx); err != nil {
 			t.Errorf("take the lab down: %v", err)
 		}
 	})
-	p.host = p.lab.Hosts()[0]
-	return p
+	var all []*platform
+	for _, host := range l.Hosts() {
+		all = append(all, &platform{lab: l, host: host, site: site, begun: begun})
+	}
+	return all
 }
 
 // daemon is a client of the host's node daemon. It is made anew for each use: the socket is found through PID 1 of the

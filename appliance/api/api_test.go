@@ -32,7 +32,7 @@ func (*node) Status() Status {
 	return Status{
 		Version: "v1", Site: "plant", Node: Node{Name: "node1", MTU: 1450}, StartedAt: now, Ready: true,
 		Components:   []component.Status{{Name: "kubelet", State: component.Ready, Since: now, PID: 7, Failures: 1}},
-		Datastore:    Datastore{Store: "sqlite", Bytes: 42},
+		Datastore:    &Datastore{Store: "sqlite", Bytes: 42},
 		Certificates: []pki.Entry{{Name: "admin", NotAfter: now, DaysLeft: 3}},
 		Problems:     []health.Active{{Problem: health.Catalogue()[0], Subject: "datastore", Since: now}},
 	}

@@ -5,6 +5,7 @@ package api
 import (
 	"time"
 
+	"islet/appliance/balancer"
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/pki"
@@ -19,7 +20,8 @@ type Status struct {
 	StartedAt    time.Time          `json:"startedAt"`
 	Ready        bool               `json:"ready"` // every component is ready, the node included
 	Components   []component.Status `json:"components"`
-	Datastore    Datastore          `json:"datastore"`
+	Datastore    *Datastore         `json:"datastore,omitempty"` // of a server
+	Servers      []balancer.Server  `json:"servers,omitempty"`   // that an agent reaches the Kubernetes API at
 	Engines      Engines            `json:"engines"`
 	Images       Images             `json:"images"`
 	Bundle       Bundle             `json:"bundle"`

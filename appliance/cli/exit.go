@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"islet/appliance/join"
 	"islet/bundle"
 	"islet/bundle/trust"
 )
@@ -30,6 +31,7 @@ const (
 	CodeNoDaemon      Code = 13
 	CodeUnhealthy     Code = 14
 	CodeExists        Code = 15
+	CodeNotServer     Code = 16
 	CodeForeign       Code = 20
 	CodeTruncated     Code = 21
 	CodeAltered       Code = 22
@@ -39,6 +41,21 @@ const (
 	CodeOversized     Code = 26
 	CodeInvalidBundle Code = 27
 	CodeNotInBundle   Code = 28
+	CodeToken         Code = 40
+	CodeUnknownToken  Code = 41
+	CodeExpiredToken  Code = 42
+	CodeUsedToken     Code = 43
+	CodeRevokedToken  Code = 44
+	CodeTokenRole     Code = 45
+	CodeImpostor      Code = 46
+	CodeNoServer      Code = 47
+	CodeVersion       Code = 48
+	CodeClock         Code = 49
+	CodeNameTaken     Code = 50
+	CodeAddressTaken  Code = 51
+	CodeUnreachable   Code = 52
+	CodeNotPossible   Code = 53
+	CodeNotMember     Code = 54
 	CodeInterrupted   Code = 130
 )
 
@@ -90,6 +107,23 @@ func sentinelCodes() []struct {
 		{bundle.ErrNotFound, CodeNotInBundle},
 		{trust.ErrKey, CodeConfig},
 		{ErrNotRoot, CodeNotRoot},
+		{join.ErrNotToken, CodeToken},
+		{join.ErrMistyped, CodeToken},
+		{join.ErrNewer, CodeToken},
+		{join.ErrUnknownToken, CodeUnknownToken},
+		{join.ErrExpiredToken, CodeExpiredToken},
+		{join.ErrUsedToken, CodeUsedToken},
+		{join.ErrRevokedToken, CodeRevokedToken},
+		{join.ErrWrongRole, CodeTokenRole},
+		{join.ErrImpostor, CodeImpostor},
+		{join.ErrNoServer, CodeNoServer},
+		{join.ErrVersion, CodeVersion},
+		{join.ErrClock, CodeClock},
+		{join.ErrNameTaken, CodeNameTaken},
+		{join.ErrAddressTaken, CodeAddressTaken},
+		{join.ErrUnreachable, CodeUnreachable},
+		{join.ErrNotPossible, CodeNotPossible},
+		{join.ErrNotMember, CodeNotMember},
 		{context.Canceled, CodeInterrupted},
 		{context.DeadlineExceeded, CodeTimeout},
 		{os.ErrDeadlineExceeded, CodeTimeout},

@@ -8,19 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"islet/appliance/api"
 	"islet/appliance/config"
-	"islet/appliance/host"
 	"islet/appliance/install"
-	"islet/appliance/layout"
-	"islet/appliance/preflight"
-	"islet/appliance/progress"
 	"islet/appliance/reset"
 )
 
@@ -31,13 +27,11 @@ kind: ` + config.Kind + `
 `
 
 type installFlags struct {
-	config  string
-	yes     bool
-	force   bool
-	noStart bool
-	plan    bool
-	wait    time.Duration
-	format  *Format
+	setup
+	config string
+	yes    bool
+	force  bool
+	plan   bool
 }
 
 func newInstallCommand(env *Env) *cobra.Command {
@@ -60,10 +54,8 @@ Nothing is downloaded. Without systemd it stops before the start and tells how t
 	flags.StringVar(&f.config, "config", "", "answer `FILE` (default: the installed one, or all defaults)")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	flags.BoolVar(&f.force, "force", false, "replace an installed answer file that differs")
-	flags.BoolVar(&f.noStart, "no-start", false, "do not start the node")
 	flags.BoolVar(&f.plan, "plan", false, "print every side effect, and do nothing")
-	flags.DurationVar(&f.wait, "wait", 15*time.Minute, "wait this `long` for the node to be ready")
-	f.format = AddFormatFlag(cmd)
+	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), env) }
 	return cmd
 }
@@ -82,8 +74,6 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	copying := progress.New(env.Stdio.Err).Start("copy this program", 0)
-	options.Progress = copying.Set
 	steps, err := install.NewPlan(ctx, options)
 	if errors.Is(err, install.ErrDiffers) {
 		return Exit(CodeExists, Advise(err, "compare the two; --force replaces it and keeps the old one beside it"))
@@ -94,21 +84,13 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := f.preflight(ctx, env, c, options.Target.Layout); err != nil {
+	if err := checkMachine(ctx, env, c, options.Target.Layout); err != nil {
 		return err
 	}
 	if err := f.confirm(ctx, env, steps); err != nil {
 		return err
 	}
-	err = install.Run(ctx, steps, func(s install.Step, err error) {
-		if s.Kind == install.KindExecutable && !s.Done {
-			copying.Done(err)
-		}
-		if err == nil && *f.format == FormatText {
-			printInstallStep(env.Stdio.Out, s)
-		}
-	})
-	if err != nil {
+	if err := f.do(ctx, env, steps); err != nil {
 		return Advise(err, "correct that and run `appliance install` again: it goes on where it stopped")
 	}
 	return f.finish(ctx, env, options, installReport{Steps: steps})
@@ -116,23 +98,14 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 
 // options reads and checks everything before anything is changed.
 func (f *installFlags) options(env *Env) (config.Config, install.Options, error) {
-	own := layout.Default()
-	o := install.Options{
-		Source: env.Executable, OpenBundle: env.OpenBundle, ConfigPath: own.Config(), Force: f.force, Start: !f.noStart,
-		Version: env.Build.Version, Machine: install.ThisMachine(),
-	}
-	if env.BundlePath() != env.Executable {
-		return config.Config{}, o, Exit(CodeUsage, Advise(errors.New("install copies one file, but the bundle is in another: "+env.BundlePath()),
-			"put them together: appliance bundle create --executable ..."))
-	}
-	b, err := env.OpenBundle("")
+	o, err := f.carry(env)
 	if err != nil {
 		return config.Config{}, o, err
 	}
-	defer b.Close()
+	o.Force = f.force
 	path := f.config
 	if path == "" {
-		path = own.Config()
+		path = o.ConfigPath
 	}
 	o.Config, err = os.ReadFile(path)
 	if f.config == "" && errors.Is(err, fs.ErrNotExist) {
@@ -145,34 +118,12 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		return c, o, Exit(CodeConfig, problems.In(path))
 	}
-	o.Target = reset.NewTarget(c, own.EtcDir)
+	if err == nil && c.Node.Role == config.RoleAgent && path != o.ConfigPath {
+		return c, o, Exit(CodeConfig, Advise(fmt.Errorf("%s: an agent is let in by a site that is there already", path),
+			"use `appliance join --token ...`, or make it node.role: server"))
+	}
+	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, o, err
-}
-
-// preflight refuses a machine that cannot run the platform, and tells of what is worth knowing.
-func (f *installFlags) preflight(ctx context.Context, env *Env, c config.Config, l layout.Layout) error {
-	facts, err := host.Gather(ctx)
-	if err != nil {
-		env.Logger().Warn("some facts of this machine could not be read", "error", err)
-	}
-	if _, err := config.Derive(c, facts); err != nil {
-		return Exit(CodeConfig, err)
-	}
-	built, _ := time.Parse(time.RFC3339, env.Build.Date) // zero when the build was not stamped
-	report := preflight.Run(ctx, preflight.Checks(preflight.Input{Config: c, Layout: l, Facts: facts, Build: built}), preflightDeadline)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if report.Status == preflight.Failed {
-		return errors.Join(printPreflight(env.Stdio.Err, report),
-			Exit(CodePreflight, Advise(errors.New("this machine cannot run the platform as it is"), "follow the advice above; `appliance preflight` checks again")))
-	}
-	for _, r := range report.Results {
-		if r.Status == preflight.Warned {
-			fmt.Fprintf(env.Stdio.Err, "warning: %s: %s: %s\n", r.Title, r.Found, r.Advice)
-		}
-	}
-	return nil
 }
 
 // confirm asks once, if there is anything to do.
@@ -202,36 +153,4 @@ func printInstallPlan(w io.Writer, steps []install.Step) error {
 		printInstallStep(w, s)
 	}
 	return nil
-}
-
-func printInstallStep(w io.Writer, s install.Step) {
-	if s.Done {
-		fmt.Fprintf(w, "%-10s  %s: unchanged\n", s.Kind, s.Object)
-		return
-	}
-	fmt.Fprintf(w, "%-10s  %s: %s\n", s.Kind, s.Object, s.Detail)
-}
-
-// finish waits for the node, where something has started it.
-func (f *installFlags) finish(ctx context.Context, env *Env, o install.Options, report installReport) error {
-	if !o.Machine.Systemd && *f.format == FormatText {
-		_, err := fmt.Fprintf(env.Stdio.Out, "systemd does not run here. Let your service manager run, and restart, as root:\n  %s server\n", o.Machine.Executable)
-		return err
-	}
-	if f.noStart || !o.Machine.Systemd {
-		if *f.format == FormatText {
-			_, err := fmt.Fprintln(env.Stdio.Out, "Start it with: systemctl start appliance")
-			return err
-		}
-		return env.Print(*f.format, report, nil)
-	}
-	status, err := watchReady(ctx, api.NewClient(o.Target.Layout.APISocket()), f.wait, env.Stdio.Err)
-	if err != nil {
-		return err
-	}
-	report.Status = &status
-	return env.Print(*f.format, report, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "Node %s is ready. Applications get names below %s; see `appliance status`.\n", status.Node.Name, status.Node.Domain)
-		return err
-	})
 }

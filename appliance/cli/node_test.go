@@ -31,7 +31,7 @@ func nodeStatus(now time.Time, wrong bool) api.Status {
 		Version: "v0.1.0", Site: "plant", Zone: "hall-2", StartedAt: ago(3*time.Hour + 5*time.Minute), Ready: true,
 		Node: api.Node{Name: "node1", Address: "192.0.2.11", Interface: "eth0", Role: "server", PodCIDR: "10.42.0.0/24", ServiceCIDR: "10.43.0.0/16",
 			Backend: "vxlan", MTU: 1450, Domain: "apps.plant.internal", HTTPPort: 80, HTTPSPort: 443},
-		Datastore: api.Datastore{Store: "sqlite", Bytes: 5 << 20, Snapshots: 3, NewestSnapshot: ago(20 * time.Minute)},
+		Datastore: &api.Datastore{Store: "sqlite", Bytes: 5 << 20, Snapshots: 3, NewestSnapshot: ago(20 * time.Minute)},
 		Images:    api.Images{Carried: 11, Imported: 0},
 		Components: []component.Status{
 			{Name: "kine", State: component.Ready, Since: ago(3 * time.Hour)},

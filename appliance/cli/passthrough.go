@@ -5,12 +5,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"islet/appliance/config"
 	"islet/appliance/runtime"
 )
 
@@ -25,22 +25,15 @@ node. KUBECONFIG, if set, wins. All arguments are kubectl's own.`,
   appliance kubectl -n demo logs deploy/hello`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, l, err := installed()
+			c, _, err := installed()
+			if err == nil && c.Node.Role != config.RoleServer && env.Getenv("KUBECONFIG") == "" {
+				err = Exit(CodeNotServer, Advise(errors.New("this node is an agent: it has no administrator's certificate"),
+					"run it on a server, or name a kubeconfig in KUBECONFIG"))
+			}
 			if err != nil {
 				return err
 			}
-			program, err := engineProgram(l, "kubectl")
-			if err != nil {
-				return err
-			}
-			environ := os.Environ()
-			if env.Getenv("KUBECONFIG") == "" {
-				environ = append(environ, "KUBECONFIG="+l.AdminKubeconfig())
-			}
-			if env.Getenv("KUBECACHEDIR") == "" { // else it leaves a .kube in the operator's home for ever
-				environ = append(environ, "KUBECACHEDIR="+filepath.Join(l.Tmp(), "kubectl"))
-			}
-			return env.pass(cmd.Context(), environ, program, args)
+			return env.kubectl(cmd.Context(), args)
 		},
 	}
 }

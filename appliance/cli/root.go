@@ -24,6 +24,9 @@ const (
 func commands() []func(*Env) *cobra.Command {
 	return []func(*Env) *cobra.Command{
 		newInstallCommand,
+		newJoinCommand,
+		newTokenCommand,
+		newNodeCommand,
 		newServerCommand,
 		newResetCommand,
 		newStatusCommand,

@@ -63,7 +63,16 @@ func printStatus(out io.Writer, s api.Status) error {
 	fmt.Fprintf(w, "Address\t%s\ton %s, pods %s over %s (MTU %d), services %s\n", s.Node.Address, s.Node.Interface,
 		cmp.Or(s.Node.PodCIDR, "not connected yet"), s.Node.Backend, s.Node.MTU, s.Node.ServiceCIDR)
 	fmt.Fprintf(w, "Applications\t*.%s\tports %d and %d\n", s.Node.Domain, s.Node.HTTPPort, s.Node.HTTPSPort)
-	fmt.Fprintf(w, "Datastore\t%s\t%s, %s\n", s.Datastore.Store, progress.Bytes(s.Datastore.Bytes), snapshots(s.Datastore))
+	if s.Datastore != nil {
+		fmt.Fprintf(w, "Datastore\t%s\t%s, %s\n", s.Datastore.Store, progress.Bytes(s.Datastore.Bytes), snapshots(*s.Datastore))
+	}
+	for _, server := range s.Servers {
+		state := "answers"
+		if !server.Healthy {
+			state = "DOES NOT ANSWER: " + server.Reason
+		}
+		fmt.Fprintf(w, "API server\t%s\t%s, for %s; %d connections\n", server.Address, state, age(server.Since), server.Connections)
+	}
 	fmt.Fprintf(w, "Images\t%d carried\t%d imported (%s) since the start\n", s.Images.Carried, s.Images.Imported, progress.Bytes(s.Images.Bytes))
 	fmt.Fprintf(w, "Certificates\t%d\t%s\n", len(s.Certificates), nextExpiry(s))
 	fmt.Fprintln(w)

@@ -62,7 +62,7 @@ var badFiles = []struct{ name, text string }{
 	{"node address loopback", "node:\n  address: 127.0.0.1\n"},
 	{"node address multicast", "node:\n  address: 224.0.0.1\n"},
 	{"node address inside the pods", "node:\n  address: 10.42.3.4\n"},
-	{"role agent", "node:\n  role: agent\n"},
+	{"role worker", "node:\n  role: worker\n"},
 	{"label of Kubernetes", "node:\n  labels:\n    node-role.kubernetes.io/master: \"true\"\n"},
 	{"label zone", "node:\n  labels:\n    topology.kubernetes.io/zone: a\n"},
 	{"label key", "node:\n  labels:\n    -rack: a\n"},

@@ -41,14 +41,17 @@ type Site struct {
 // Role is what a node does in the cluster.
 type Role string
 
-// RoleServer runs the control plane and pods.
-const RoleServer Role = "server"
+// The roles. A server runs the control plane and pods; an agent runs pods.
+const (
+	RoleServer Role = "server"
+	RoleAgent  Role = "agent"
+)
 
 // Node is this machine's part in the cluster.
 type Node struct {
 	Name    string            `yaml:"name" format:"label" empty:"the first label of the hostname, in lower case" doc:"Name of this node; it cannot change later."`
 	Address netip.Addr        `yaml:"address" empty:"the address of the default route's interface, or the only address there is" doc:"IPv4 address that other nodes and clients reach this node at."`
-	Role    Role              `yaml:"role" enum:"server" doc:"What this node does: a server runs the control plane and pods."`
+	Role    Role              `yaml:"role" enum:"server,agent" doc:"What this node does: a server runs the control plane and pods, an agent pods only. appliance join makes agents."`
 	Labels  map[string]string `yaml:"labels" doc:"Kubernetes labels of the node."`
 	Taints  []Taint           `yaml:"taints" doc:"Kubernetes taints of the node, each as key=value:Effect."`
 }

@@ -17,14 +17,19 @@ type Port struct {
 // Ports lists what this configuration listens on, for preflight and for firewall requests.
 func (c Config) Ports() []Port {
 	ports := []Port{
-		{Number: 6443, Protocol: "tcp", Purpose: "Kubernetes API"},
-		{Number: 9443, Protocol: "tcp", Purpose: "node API and join"},
 		{Number: 10250, Protocol: "tcp", Purpose: "kubelet"},
 		{Number: 10248, Protocol: "tcp", Purpose: "kubelet health", Loopback: true},
 		{Number: 10249, Protocol: "tcp", Purpose: "kube-proxy metrics", Loopback: true},
-		{Number: 10256, Protocol: "tcp", Purpose: "kube-proxy health"},
-		{Number: 10257, Protocol: "tcp", Purpose: "controller manager", Loopback: true},
-		{Number: 10259, Protocol: "tcp", Purpose: "scheduler", Loopback: true},
+		{Number: 10256, Protocol: "tcp", Purpose: "kube-proxy health", Loopback: true},
+	}
+	if c.Node.Role == RoleAgent {
+		ports = append(ports, Port{Number: 6443, Protocol: "tcp", Purpose: "way to the Kubernetes API", Loopback: true})
+	} else {
+		ports = append(ports,
+			Port{Number: 6443, Protocol: "tcp", Purpose: "Kubernetes API"},
+			Port{Number: 9443, Protocol: "tcp", Purpose: "node API and join"},
+			Port{Number: 10257, Protocol: "tcp", Purpose: "controller manager", Loopback: true},
+			Port{Number: 10259, Protocol: "tcp", Purpose: "scheduler", Loopback: true})
 	}
 	if c.Network.Backend != BackendHostGW {
 		ports = append(ports, Port{Number: 8472, Protocol: "udp", Purpose: "vxlan between nodes"})

@@ -87,8 +87,6 @@ func refusal(f Field, value string) string {
 		return "etcd is for three or five servers and comes with joining; a single server is safer and smaller on sqlite"
 	case "datastore.store=external":
 		return "an external database is not supported yet; use sqlite"
-	case "node.role=agent":
-		return "an agent joins a server with appliance join; the first node of a site is a server"
 	}
 	switch {
 	case f.Path == "apiVersion" || f.Path == "kind":

@@ -24,13 +24,14 @@ const (
 	ImageMissing        Code = "image-missing"
 	MemoryLow           Code = "memory-low"
 	NodeNotReady        Code = "node-not-ready"
+	NodeRemoved         Code = "node-removed"
 	PortInUse           Code = "port-in-use"
 	SnapshotFailed      Code = "snapshot-failed"
 )
 
 // Catalogue lists all problems, the gravest and most fundamental first; screens keep this order.
 func Catalogue() []Problem {
-	broken := []Code{DatastoreDamaged, EngineStagingFailed, PortInUse, AddressMissing, DiskBytesLow, DiskInodesLow}
+	broken := []Code{NodeRemoved, DatastoreDamaged, EngineStagingFailed, PortInUse, AddressMissing, DiskBytesLow, DiskInodesLow}
 	down := append([]Code{ComponentCrashing, ComponentNotReady}, broken...)
 	return []Problem{
 		{Code: DatastoreDamaged, Severity: Critical, Title: "failed its integrity check",
@@ -39,6 +40,8 @@ func Catalogue() []Problem {
 			Advice: "free space: pods are evicted and the datastore stops when it is full"},
 		{Code: DiskInodesLow, Severity: Critical, Title: "is running out of inodes", After: 30 * time.Second,
 			Advice: "delete directories with many small files: nothing can be created when none is left"},
+		{Code: NodeRemoved, Severity: Critical, Title: "was removed from the site",
+			Advice: "clean this machine with appliance reset; it can join again with a new token"},
 		{Code: AddressMissing, Severity: Critical, Title: "is on no interface of this machine", After: 10 * time.Second,
 			Advice: "bring the interface up, or configure the address on it again"},
 		{Code: AddressChanged, Severity: Critical, Title: "is not the address this node was installed with", After: 10 * time.Second, CausedBy: []Code{AddressMissing},

@@ -22,6 +22,7 @@ type Kind string
 const (
 	KindJournal    Kind = "journal"
 	KindExecutable Kind = "executable"
+	KindIdentity   Kind = "identity"
 	KindConfig     Kind = "config"
 	KindUnit       Kind = "unit"
 	KindService    Kind = "service"
@@ -47,10 +48,20 @@ type Options struct {
 	ConfigPath string
 	Force      bool // replace another configuration; the old one is kept beside it
 	Start      bool
-	Target     reset.Target
-	Version    string
-	Progress   bundle.Progress // of the copy; may be nil
-	Machine    Machine
+	// Site lets the machine into a site that is there already; nil for the first node of a site.
+	Site     *Site
+	Target   reset.Target
+	Version  string
+	Progress bundle.Progress // of the copy; may be nil
+	Machine  Machine
+}
+
+// Site is what a machine joins.
+type Site struct {
+	Name string
+	// Enter gets the node's certificates. It is called once everything is in place that does not need them, and may be
+	// called again after a failure.
+	Enter func(context.Context) error
 }
 
 // Machine is where things go. Tests have one of their own.
@@ -74,7 +85,7 @@ func ThisMachine() Machine {
 func NewPlan(ctx context.Context, o Options) ([]Step, error) {
 	var p planner
 	p.options = o
-	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.config, p.unit, p.service} {
+	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.identity, p.config, p.unit, p.service} {
 		if err := plan(ctx); err != nil {
 			return nil, err
 		}
@@ -127,5 +138,14 @@ func (p *planner) journal(context.Context) error {
 	p.add(KindJournal, o.Target.Layout.Journal(), "record what is on this machine, for `appliance reset`", err == nil, func(context.Context) error {
 		return reset.Record(o.Target, o.Version)
 	})
+	return nil
+}
+
+// identity is the one step that another machine takes part in. The answer file comes after it: a machine without one is
+// not set up, and its next try starts here.
+func (p *planner) identity(context.Context) error {
+	if site := p.options.Site; site != nil {
+		p.add(KindIdentity, "site "+site.Name, "be let in, and keep the certificates and the list of servers", false, site.Enter)
+	}
 	return nil
 }

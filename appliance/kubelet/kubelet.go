@@ -24,8 +24,13 @@ import (
 // Name is the kubelet's name in the supervisor.
 const Name = "kubelet"
 
+// RoleLabel says on a node of Kubernetes whether it is a server or an agent.
+const RoleLabel = "node.islet.dev/role"
+
+// LeafClient is the name of the kubelet's own certificate, with which the node speaks to the API.
+const LeafClient = "kubelet"
+
 const (
-	leafClient  = "kubelet"
 	leafServing = "kubelet-serving"
 	healthzPort = 10248
 )
@@ -53,7 +58,7 @@ type Params struct {
 // Leaves lists the kubelet's certificates.
 func Leaves(p Params) []pki.Leaf {
 	return []pki.Leaf{
-		{Name: leafClient, Authority: pki.ClientCA, CommonName: "system:node:" + p.NodeName, Organizations: []string{"system:nodes"},
+		{Name: LeafClient, Authority: pki.ClientCA, CommonName: "system:node:" + p.NodeName, Organizations: []string{"system:nodes"},
 			Client: true, UsedBy: "the kubelet"},
 		{Name: leafServing, Authority: pki.ClusterCA, CommonName: "system:node:" + p.NodeName, Organizations: []string{"system:nodes"},
 			Server: true, DNSNames: []string{p.NodeName}, Addresses: []netip.Addr{p.Address}, UsedBy: "logs, exec and metrics of this node"},
@@ -100,11 +105,11 @@ func (p Params) generated(name string) string {
 }
 
 func (p Params) kubeconfig() string {
-	return filepath.Join(p.Layout.Kubeconfigs(), leafClient+".kubeconfig")
+	return filepath.Join(p.Layout.Kubeconfigs(), LeafClient+".kubeconfig")
 }
 
 func (p Params) prepare() error {
-	if err := kubeconfig.WriteReference(p.kubeconfig(), p.Access(leafClient)); err != nil {
+	if err := kubeconfig.WriteReference(p.kubeconfig(), p.Access(LeafClient)); err != nil {
 		return err
 	}
 	if err := atomicfile.WriteIfChanged(p.generated("resolv.conf"), resolvConf("/etc/resolv.conf"), 0o644); err != nil {

@@ -120,7 +120,7 @@ func TestLeaves(t *testing.T) {
 	if _, err := p.PKI.Ensure(Leaves(p)); err != nil {
 		t.Fatal(err)
 	}
-	client, err := pki.LoadCert(p.PKI.CertFile(leafClient))
+	client, err := pki.LoadCert(p.PKI.CertFile(LeafClient))
 	// NodeRestriction knows the node by this user and group alone.
 	if err != nil || client.Subject.CommonName != "system:node:node1" || !slices.Equal(client.Subject.Organization, []string{"system:nodes"}) {
 		t.Errorf("%v (%v)", client.Subject, err)

@@ -69,6 +69,9 @@ func (l Layout) Registry() string { return l.state("registry") }
 // Journal records what was created on the machine, for reset.
 func (l Layout) Journal() string { return l.state("journal") }
 
+// Servers is what a node that joined knows of the site's servers.
+func (l Layout) Servers() string { return l.state("servers.json") }
+
 // Logs holds a rotated log per component, and the audit log.
 func (l Layout) Logs() string { return l.state("logs") }
 

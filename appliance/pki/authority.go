@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"islet/appliance/atomicfile"
@@ -25,8 +26,8 @@ import (
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
 	leafLife = 365 * 24 * time.Hour
-	// backdate covers peers whose clocks are behind ours.
-	backdate = 24 * time.Hour
+	// Backdate covers peers whose clocks are behind ours.
+	Backdate = 24 * time.Hour
 )
 
 // Authority is a certificate authority with its key.
@@ -157,12 +158,48 @@ func readPEM(path string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
-// storePair writes the key before the certificate: a certificate on disk always has its key.
+// storePair replaces a key and its certificate. The two cannot change in one moment, so the new certificate is there
+// before the old key goes: finishPairs puts it in place after a power cut between the two.
 func storePair(dir, name string, cert []byte, key crypto.Signer) error {
+	coming := certPath(dir, name) + comingSuffix
+	if err := atomicfile.Write(coming, encodeCert(cert), 0o644); err != nil {
+		return err
+	}
 	if err := storeKey(keyPath(dir, name), key); err != nil {
 		return err
 	}
-	return atomicfile.Write(certPath(dir, name), encodeCert(cert), 0o644)
+	if err := os.Rename(coming, certPath(dir, name)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(dir)
+}
+
+// comingSuffix ends the name of a certificate that is about to be put in place.
+const comingSuffix = ".coming"
+
+// finishPairs ends what storePair was interrupted in: the key tells whether it had got so far.
+func finishPairs(dir string) error {
+	interrupted, err := filepath.Glob(certPath(dir, "*") + comingSuffix)
+	if err != nil {
+		return err
+	}
+	for _, coming := range interrupted {
+		path := strings.TrimSuffix(coming, comingSuffix)
+		cert, err := LoadCert(coming)
+		if err == nil {
+			var key *ecdsa.PrivateKey
+			if key, err = loadKey(keyPath(dir, strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))); err == nil && key.PublicKey.Equal(cert.PublicKey) {
+				if err := os.Rename(coming, path); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := os.Remove(coming); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func storeKey(path string, key crypto.Signer) error {

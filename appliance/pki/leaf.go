@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -114,9 +115,18 @@ func (l Leaf) issue(dir string, ca *Authority, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	raw, err := l.sign(ca, key.Public(), now)
+	if err != nil {
+		return err
+	}
+	return storePair(dir, l.Name, raw, key)
+}
+
+// sign makes the certificate of a key.
+func (l Leaf) sign(ca *Authority, public crypto.PublicKey, now time.Time) ([]byte, error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
-		NotBefore:   latest(now.Add(-backdate), ca.Cert.NotBefore),
+		NotBefore:   latest(now.Add(-Backdate), ca.Cert.NotBefore),
 		NotAfter:    earliest(now.Add(leafLife), ca.Cert.NotAfter),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: l.usages(),
@@ -125,11 +135,7 @@ func (l Leaf) issue(dir string, ca *Authority, now time.Time) error {
 	for _, a := range l.Addresses {
 		template.IPAddresses = append(template.IPAddresses, net.IP(a.AsSlice()))
 	}
-	raw, err := sign(template, ca.Cert, key.Public(), ca.key)
-	if err != nil {
-		return err
-	}
-	return storePair(dir, l.Name, raw, key)
+	return sign(template, ca.Cert, public, ca.key)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -25,9 +25,10 @@ const (
 	ClientCA     = "client-ca"      // signs users of the Kubernetes API
 	FrontProxyCA = "front-proxy-ca" // signs the API server towards extension API servers
 	SiteCA       = "site-ca"        // signs what people's browsers see
+	NodeCA       = "node-ca"        // signs nodes towards each other; join tokens pin it
 )
 
-func authorities() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA} }
+func authorities() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA, NodeCA} }
 
 // Store is the certificates of this node on disk, in one directory of mode 0700.
 type Store struct {
@@ -40,28 +41,35 @@ type Store struct {
 // Open loads or makes the authorities in dir. floor is the executable's build time: a clock before
 // it is wrong, and the floor is used in its place. now is the clock, time.Now when nil.
 func Open(dir string, floor time.Time, now func() time.Time) (*Store, error) {
-	if now == nil {
-		now = time.Now
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, floor: floor, now: now, cas: map[string]*Authority{}}
+	if err := finishPairs(dir); err != nil {
+		return nil, err
+	}
+	s := newStore(dir, floor, now)
 	since := s.clock()
 	if !floor.IsZero() {
 		since = floor
 	}
 	for _, name := range authorities() {
-		ca, err := ensureAuthority(dir, name, s.clock(), since.Add(-backdate))
+		ca, err := ensureAuthority(dir, name, s.clock(), since.Add(-Backdate))
 		if err != nil {
 			return nil, err
 		}
 		s.cas[name] = ca
 	}
 	return s, nil
+}
+
+func newStore(dir string, floor time.Time, now func() time.Time) *Store {
+	if now == nil {
+		now = time.Now
+	}
+	return &Store{dir: dir, floor: floor, now: now, cas: map[string]*Authority{}}
 }
 
 func (s *Store) clock() time.Time { return latest(s.now(), s.floor) }
@@ -89,22 +97,29 @@ type Issued struct {
 // Ensure brings every leaf into its wanted state and tells which it issued. It may be called at any
 // time: components that use the files watch them.
 func (s *Store) Ensure(leaves []Leaf) ([]Issued, error) {
-	var issued []Issued
-	for _, l := range leaves {
-		ca := s.cas[l.Authority]
-		if ca == nil {
-			return issued, fmt.Errorf("certificate %s: no authority is named %q", l.Name, l.Authority)
+	due, err := s.Due(leaves)
+	for i, d := range due {
+		ca, err := s.authorityOf(d.Leaf)
+		if err == nil {
+			err = d.Leaf.issue(s.dir, ca, s.clock())
 		}
-		reason := l.check(s.dir, ca, s.clock())
-		if reason == Good {
-			continue
+		if err != nil {
+			return due[:i], fmt.Errorf("issue certificate %s: %w", d.Leaf.Name, err)
 		}
-		if err := l.issue(s.dir, ca, s.clock()); err != nil {
-			return issued, fmt.Errorf("issue certificate %s: %w", l.Name, err)
-		}
-		issued = append(issued, Issued{l, reason})
 	}
-	return issued, nil
+	return due, err
+}
+
+// authorityOf returns the authority that signs the leaf, if its key is here.
+func (s *Store) authorityOf(l Leaf) (*Authority, error) {
+	ca := s.cas[l.Authority]
+	switch {
+	case ca == nil:
+		return nil, fmt.Errorf("no authority is named %q", l.Authority)
+	case ca.key == nil:
+		return nil, fmt.Errorf("%w: a server does", ErrNoKey)
+	}
+	return ca, nil
 }
 
 // Entry is a line of the certificate inventory.

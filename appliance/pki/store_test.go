@@ -85,7 +85,7 @@ func TestAuthoritiesAreMadeOnce(t *testing.T) {
 		if !bytes.Equal(ca.PEM(), first.Authority(name).PEM()) || ca.CertFile() != filepath.Join(dir, name+".crt") {
 			t.Errorf("authority %s is another", name)
 		}
-		if !ca.Cert.NotBefore.Equal(floor.Add(-backdate)) || !ca.Cert.NotAfter.Equal(today.Add(caLife)) {
+		if !ca.Cert.NotBefore.Equal(floor.Add(-Backdate)) || !ca.Cert.NotAfter.Equal(today.Add(caLife)) {
 			t.Errorf("authority %s is valid from %s to %s", name, ca.Cert.NotBefore, ca.Cert.NotAfter)
 		}
 	}
@@ -210,7 +210,7 @@ func TestDefaultClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := s.Authority(SiteCA).Cert
-	if age := time.Since(ca.NotBefore); age < backdate || age > backdate+time.Hour {
+	if age := time.Since(ca.NotBefore); age < Backdate || age > Backdate+time.Hour {
 		t.Errorf("valid from %s", ca.NotBefore)
 	}
 }

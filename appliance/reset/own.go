@@ -16,7 +16,7 @@ import (
 func children(l layout.Layout) []string {
 	var names []string
 	for _, path := range []string{
-		l.Engines(), l.Containerd(), l.Kubelet(), l.Datastore(), l.PKI(), l.Generated(), l.Backups(), l.Registry(), l.Journal(), l.Logs(), l.Storage(), l.Tmp(),
+		l.Engines(), l.Containerd(), l.Kubelet(), l.Datastore(), l.PKI(), l.Generated(), l.Backups(), l.Registry(), l.Journal(), l.Logs(), l.Storage(), l.Tmp(), l.Servers(),
 	} {
 		names = append(names, filepath.Base(path))
 	}

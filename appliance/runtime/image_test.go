@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"islet/appliance/component"
 	"islet/bundle"
 	"islet/bundle/bundletest"
 )
@@ -306,15 +307,30 @@ func TestImagesComponent(t *testing.T) {
 	b, list := imageBundle(t, map[string]string{"one": strings.Repeat("one", 5000)})
 	s := m.session(t, b, list)
 	whole := s.images.Blobs
-	s.images.Blobs = cut{whole}
-	if err := s.images.run(t.Context(), func() { t.Error("ready without its image") }); err == nil {
-		t.Error("a bundle that ends early is no error")
+	run := func() (made component.Component, stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		made = s.images.Unit().New()
+		ready, done := make(chan struct{}, 100), make(chan error, 1)
+		go func() { done <- made.Run(ctx, func() { ready <- struct{}{} }) }()
+		<-ready
+		return made, func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
 	}
+	s.images.Blobs = cut{whole}
+	made, stop := run()
+	if err := made.(component.Checker).Check(t.Context()); err == nil || !strings.Contains(err.Error(), list[0].Reference) {
+		t.Errorf("a bundle that ends early: %v, want it to tell of %s", err, list[0].Reference)
+	}
+	stop()
 	s.images.Blobs = whole
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan struct{}, 100), make(chan error, 1)
-	go func() { done <- s.images.Unit().New().Run(ctx, func() { ready <- struct{}{} }) }()
-	<-ready
+	made, stop = run()
+	if err := made.(component.Checker).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if err := s.client.ImageService().Delete(s.ctx, list[0].Reference); err != nil {
 		t.Fatal(err)
 	}
@@ -322,10 +338,7 @@ func TestImagesComponent(t *testing.T) {
 	awaitTrue(t, "the kubelet sees it again", func() bool { return m.cri(t, list[0].Reference) })
 	m.restart(t)
 	awaitTrue(t, "the image is back after a restart", func() bool { return m.cri(t, list[0].Reference) })
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 	if got := s.images.Stats(); got.Images != 1 || got.Imported != 2 || got.Bytes < 15000 {
 		t.Errorf("%+v", got)
 	}

@@ -23,8 +23,12 @@ import (
 // ImagesName is the name of the image importer in the supervisor.
 const ImagesName = "images"
 
-// reconcileInterval is how often a missing image is looked for and restored (LESSONS 1).
-const reconcileInterval = 5 * time.Minute
+const (
+	// reconcileInterval is how often a missing image is looked for and restored (LESSONS 1).
+	reconcileInterval = 5 * time.Minute
+	// retryInterval is the same after a pass in which an image could not be imported.
+	retryInterval = 10 * time.Second
+)
 
 // Stats is what the last pass of the importer did.
 type Stats struct {
@@ -41,8 +45,9 @@ type Images struct {
 	TmpDir string  // for mounts while a layer is written; made when missing
 	Log    *slog.Logger
 
-	mu    sync.Mutex
-	stats Stats
+	mu     sync.Mutex
+	stats  Stats
+	failed error // of the last pass
 }
 
 // Stats tells what has been imported since the daemon started.
@@ -52,11 +57,24 @@ func (s *Images) Stats() Stats {
 	return s.stats
 }
 
-// Unit returns the importer's unit. It is ready after the first complete pass. Nothing needs it:
-// pods whose images are not there yet wait in the kubelet's ordinary retry.
+// importing is the importer as a component. It is ready after the first pass: what waits for it would otherwise wait for
+// ever where one image of many is damaged. Its health tells of that one.
+type importing struct {
+	component.Task
+	images *Images
+}
+
+// Check implements component.Checker.
+func (c importing) Check(context.Context) error {
+	c.images.mu.Lock()
+	defer c.images.mu.Unlock()
+	return c.images.failed
+}
+
+// Unit returns the importer's unit.
 func (s *Images) Unit() component.Unit {
 	return component.Unit{New: func() component.Component {
-		return component.Task{TaskName: ImagesName, TaskNeeds: []string{Name}, Do: s.run}
+		return importing{component.Task{TaskName: ImagesName, TaskNeeds: []string{Name}, Do: s.run}, s}
 	}}
 }
 
@@ -88,19 +106,32 @@ func (s *Images) once(ctx context.Context, client *containerd.Client, ready func
 	// The successor of a containerd that has ended must be shown the images again, hence the epoch.
 	m := &importer{client: client, blobs: s.Blobs, tmp: s.TmpDir, epoch: strconv.FormatInt(time.Now().UnixNano(), 36)}
 	err := s.pass(ctx, m)
-	if err != nil && !errdefs.IsUnavailable(err) {
-		return err
-	}
-	if err == nil { // else containerd went away in the middle: that is no failure of ours
+	if ctx.Err() == nil && !errdefs.IsUnavailable(err) { // else containerd went away in the middle: that is no failure of ours
+		s.note(err)
 		ready()
+		again := reconcileInterval
+		if err != nil {
+			again = retryInterval
+		}
 		select {
 		case <-ctx.Done():
 		case <-events:
 		case <-ended: //nolint:errcheck // the stream ended, whatever the reason
-		case <-time.After(reconcileInterval):
+		case <-time.After(again):
 		}
 	}
 	return waitServing(ctx, client)
+}
+
+// note keeps how a pass went, and logs what is news.
+func (s *Images) note(err error) {
+	s.mu.Lock()
+	before := s.failed
+	s.failed = err
+	s.mu.Unlock()
+	if err != nil && (before == nil || before.Error() != err.Error()) {
+		s.Log.Error("images not imported", "error", err)
+	}
 }
 
 // pass imports what is missing and refreshes the rest.

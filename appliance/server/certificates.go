@@ -11,8 +11,6 @@ import (
 	"islet/appliance/controlplane"
 	"islet/appliance/health"
 	"islet/appliance/kubeconfig"
-	"islet/appliance/kubelet"
-	"islet/appliance/network"
 	"islet/appliance/pki"
 )
 
@@ -30,11 +28,12 @@ const (
 
 // allLeaves lists every certificate of this node.
 func (n *node) allLeaves() []pki.Leaf {
+	leaves := WorkerLeaves(n.derived.NodeName, n.derived.Address, n.Config.Node.Role)
+	if n.isAgent() {
+		return leaves
+	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
-	leaves := controlplane.Leaves(n.controlPlane())
-	leaves = append(leaves, kubelet.Leaves(n.kubeletParams())...)
-	leaves = append(leaves, network.Leaves()...)
-	return append(leaves,
+	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,
 			DNSNames: []string{n.derived.Domain, "*." + n.derived.Domain}, Addresses: []netip.Addr{n.derived.Address}, UsedBy: "applications over HTTPS"},

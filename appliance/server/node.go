@@ -51,8 +51,10 @@ func (n *node) nodeUnit(c client.Client) component.Unit {
 			if err := made.await(ctx, func(ctx context.Context) error { return kube.NodeReadySince(ctx, c, n.derived.NodeName, begun) }); err != nil {
 				return err
 			}
-			if err := n.labelRole(ctx, c); err != nil {
-				return err
+			if !n.isAgent() { // it may not
+				if err := n.labelRole(ctx, c); err != nil {
+					return err
+				}
 			}
 			ready()
 			<-ctx.Done()

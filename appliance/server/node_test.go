@@ -106,7 +106,7 @@ func TestUnits(t *testing.T) {
 	if _, err := n.ensureCertificates(); err != nil {
 		t.Fatal(err)
 	}
-	units, err := n.units(t.Context())
+	units, err := n.units()
 	if err != nil {
 		t.Fatal(err)
 	}

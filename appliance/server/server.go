@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"islet/appliance/api"
+	"islet/appliance/balancer"
 	"islet/appliance/cgroup"
 	"islet/appliance/component"
 	"islet/appliance/config"
@@ -23,6 +25,7 @@ import (
 	"islet/appliance/footprint"
 	"islet/appliance/health"
 	"islet/appliance/host"
+	"islet/appliance/join"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
@@ -64,6 +67,11 @@ type node struct {
 	supervisor *component.Supervisor
 	started    time.Time
 
+	// On agents only. The list of servers is the membership component's to change.
+	siteServers join.Servers
+	balancer    *balancer.Balancer
+	refreshed   atomic.Pointer[error] // how the membership was when it was last looked at
+
 	mu   sync.Mutex
 	logs map[string]*lumberjack.Logger
 }
@@ -82,7 +90,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	n.problems = health.NewTracker(health.Catalogue())
 	defer n.problems.Close()
-	units, err := n.units(ctx)
+	units, err := n.units()
 	if err != nil {
 		return err
 	}
@@ -179,6 +187,19 @@ func (n *node) prepare(ctx context.Context) error {
 	if err != nil {
 		built = time.Time{}
 	}
+	if err := n.openPKI(built); err != nil {
+		return err
+	}
+	return n.loadBundle(ctx)
+}
+
+// openPKI makes or renews a server's certificates. Those of an agent come from a server, once it runs.
+func (n *node) openPKI(built time.Time) (err error) {
+	if n.isAgent() {
+		err = n.openMembership(built)
+		n.leaves = n.allLeaves()
+		return err
+	}
 	if n.pki, err = pki.Open(n.layout.PKI(), built, nil); err != nil {
 		return err
 	}
@@ -186,10 +207,8 @@ func (n *node) prepare(ctx context.Context) error {
 		return err
 	}
 	n.leaves = n.allLeaves()
-	if _, err := n.ensureCertificates(); err != nil {
-		return err
-	}
-	return n.loadBundle(ctx)
+	_, err = n.ensureCertificates()
+	return err
 }
 
 // sweep ends what a killed daemon left running: engines, never shims or pods.

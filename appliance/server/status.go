@@ -27,7 +27,7 @@ func (n *node) Status() api.Status {
 		Version: n.Build.Version, Site: n.Config.Site.Name, Zone: n.Config.Site.Zone, StartedAt: n.started,
 		Ready:      !slices.ContainsFunc(components, func(c component.Status) bool { return c.State != component.Ready }),
 		Components: components, Certificates: certificates,
-		Node: n.nodeStatus(), Datastore: n.datastoreStatus(),
+		Node:    n.nodeStatus(),
 		Engines: api.Engines{Dir: n.engines.Dir, Files: n.engines.Files, Staged: n.engines.Staged, Bytes: n.engines.Bytes},
 		Images:  api.Images{Carried: len(n.images.List), Imported: images.Imported, Bytes: images.Bytes},
 		Bundle: api.Bundle{
@@ -35,6 +35,11 @@ func (n *node) Status() api.Status {
 			Source: n.Bundle.Source(), Signed: n.Bundle.Signature().KeyName,
 		},
 		Problems: n.problems.Snapshot(),
+	}
+	if n.isAgent() {
+		s.Servers = n.balancer.Snapshot()
+	} else {
+		s.Datastore = new(n.datastoreStatus())
 	}
 	return s
 }

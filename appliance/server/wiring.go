@@ -35,8 +35,16 @@ func engineNames() []string {
 // generatedDirs are the folders of generated configuration.
 func generatedDirs() []string { return append(engineNames(), "kubeconfig") }
 
-// units is everything that a server runs, and what each waits for.
-func (n *node) units(ctx context.Context) ([]component.Unit, error) {
+// units is everything that the node runs.
+func (n *node) units() ([]component.Unit, error) {
+	if n.isAgent() {
+		return n.agentUnits()
+	}
+	return n.serverUnits()
+}
+
+// serverUnits is everything that a server runs, and what each waits for.
+func (n *node) serverUnits() ([]component.Unit, error) {
 	var (
 		control  = n.controlPlane()
 		store    = n.datastoreParams()
@@ -65,6 +73,7 @@ func (n *node) units(ctx context.Context) ([]component.Unit, error) {
 		n.addonsUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
+		n.nodeAPIUnit(client),
 	}, nil
 }
 
@@ -127,7 +136,7 @@ func (n *node) runtimeParams() runtime.Params {
 
 func (n *node) kubeletParams() kubelet.Params {
 	k, control := n.Config.Kubelet, n.controlPlane()
-	labels := map[string]string{"node.islet.dev/role": string(n.Config.Node.Role)}
+	labels := map[string]string{kubelet.RoleLabel: string(n.Config.Node.Role)}
 	if n.Config.Site.Zone != "" {
 		labels["topology.kubernetes.io/zone"] = n.Config.Site.Zone
 	}
@@ -148,18 +157,23 @@ func (n *node) kubeletParams() kubelet.Params {
 		},
 		LogMaxSizeMiB: n.Config.Logs.MaxSizeMiB, LogMaxFiles: n.Config.Logs.MaxFiles,
 		Access: control.Access, Child: n.child, PKI: n.pki,
-		// Not the API server: the kubelet keeps its pods without one, and a start side by side takes a third less time.
-		Needs: []string{runtime.Name},
+		// Not the API server: the kubelet keeps its pods without one, and a start side by side takes a third less time. The
+		// images: a node that joined gets pods at once, and one whose image is missing then waits through a failed pull.
+		Needs: []string{runtime.Name, runtime.ImagesName},
 	}
 }
 
 func (n *node) networkParams() network.Params {
 	c, control := n.Config.Network, n.controlPlane()
+	api := controlplane.APIServerName
+	if n.isAgent() {
+		api = balancerName
+	}
 	return network.Params{
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, NodePortRange: c.NodePortRange.String(),
 		Backend: string(n.derived.Backend), DirectRouting: n.derived.DirectRouting, MTU: n.derived.MTU,
-		Access: control.Access, Child: n.child, Needs: []string{controlplane.APIServerName},
+		Access: control.Access, Child: n.child, Needs: []string{api},
 	}
 }
 

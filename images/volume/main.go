@@ -14,13 +14,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(os.Args[1:], disk{}); err != nil {
 		fmt.Fprintln(os.Stderr, "volume:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(args []string, measure measurer) error {
 	var v volume
 	var action string
 	flags := flag.NewFlagSet("volume", flag.ContinueOnError)
@@ -33,7 +33,7 @@ func run(args []string) error {
 	}
 	switch action {
 	case "create":
-		err := v.create(disk{})
+		err := v.create(measure)
 		if errors.Is(err, errFull) || errors.Is(err, errMode) {
 			err = errors.Join(err, tell(v, err))
 		}

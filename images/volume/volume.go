@@ -34,6 +34,11 @@ type volume struct {
 // space of a file system, in bytes.
 type space struct{ total, free int64 }
 
+// measurer tells how much room there is where a directory is.
+type measurer interface {
+	space(dir string) (space, error)
+}
+
 // disk measures; tests measure otherwise.
 type disk struct{}
 
@@ -55,7 +60,7 @@ func (v volume) check() error {
 }
 
 // create makes the directory if there is room for what all volumes were promised. It may be repeated.
-func (v volume) create(measure interface{ space(string) (space, error) }) error {
+func (v volume) create(measure measurer) error {
 	if err := v.check(); err != nil {
 		return err
 	}

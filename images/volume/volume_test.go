@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 		{"-q", "flag provided but not defined"},
 	}
 	for _, test := range cases {
-		if err := run(strings.Fields(test.args)); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+		if err := run(strings.Fields(test.args), fake{total: 1 << 40, free: 1 << 40}); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", test.args, err, test.want)
 		}
 	}

@@ -1,0 +1,284 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"islet/appliance/config"
+	"islet/appliance/host"
+	"islet/appliance/install"
+	"islet/appliance/join"
+	"islet/appliance/layout"
+	"islet/appliance/pki"
+	"islet/appliance/reset"
+	"islet/appliance/server"
+)
+
+type joinFlags struct {
+	setup
+	token   string
+	name    string
+	address string
+	labels  map[string]string
+	plan    bool
+}
+
+func newJoinCommand(env *Env) *cobra.Command {
+	f := new(joinFlags)
+	cmd := &cobra.Command{
+		Use:     "join --token TOKEN",
+		Short:   "Make this machine a node of a site that is there already",
+		GroupID: groupRun,
+		Args:    cobra.NoArgs,
+		Long: `Asks the site named in the token to let this machine in, installs this program and starts the node. A server of the
+site makes the token: ` + "`appliance token create`" + `.
+
+Before anything is changed it checks that what answers is the site that made the token, that both run the same file,
+that the clocks agree, that the name and the address are free, and that the ports are open both ways. What is refused
+leaves nothing behind, and the token can be used again. So it can after an interruption: run the same command again.`,
+		Example: `  appliance join --token islet-04g0m2k9-...
+  appliance join --token islet-04g0m2k9-... --plan           check everything, and print every side effect
+  appliance join --token islet-04g0m2k9-... --name press2 --address 10.0.0.12 --labels example.com/hall=3
+  appliance join --token -                                   read the token from standard input`,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.token, "token", "", "the `TOKEN`; - reads it from standard input")
+	flags.StringVar(&f.name, "name", "", "`NAME` of the node (default: the first label of the hostname)")
+	flags.StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the node (default: the one from which the site is reached)")
+	flags.StringToStringVar(&f.labels, "labels", nil, "Kubernetes labels of the node, `KEY=VALUE,...`")
+	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
+	f.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return explainJoin(f.run(cmd.Context(), env)) }
+	return cmd
+}
+
+func (f *joinFlags) run(ctx context.Context, env *Env) error {
+	if err := requireRoot("make this machine a node"); err != nil {
+		return err
+	}
+	token, err := f.readToken(ctx, env)
+	if err != nil {
+		return err
+	}
+	options, err := f.carry(env)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(options.ConfigPath); err == nil {
+		return Exit(CodeExists, Advise(fmt.Errorf("this machine is a node already: it has %s", options.ConfigPath),
+			"see `appliance status`; to join another site, `appliance reset` first"))
+	}
+	client, _, err := f.knock(ctx, env, token)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	a, err := f.application(ctx, token, client.Local)
+	if err != nil {
+		return err
+	}
+	c, err := f.consult(ctx, client, a, &options)
+	if err != nil {
+		return err
+	}
+	if err := checkMachine(ctx, env, c, options.Target.Layout); err != nil {
+		return err
+	}
+	options.Site = &install.Site{Name: c.Site.Name, Enter: func(ctx context.Context) error {
+		return enter(ctx, client, a, options.Target.Layout)
+	}}
+	steps, err := install.NewPlan(ctx, options)
+	if err != nil {
+		return err
+	}
+	if f.plan {
+		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
+	}
+	if err := f.do(ctx, env, steps); err != nil {
+		return f.undo(ctx, env, options, err)
+	}
+	return f.finish(ctx, env, options, installReport{Steps: steps})
+}
+
+func (f *joinFlags) readToken(ctx context.Context, env *Env) (join.Token, error) {
+	text := f.token
+	switch text {
+	case "":
+		return join.Token{}, Exit(CodeUsage, Advise(errors.New("a token is needed"), "make one on a server of the site: appliance token create"))
+	case "-":
+		line, err := ask(ctx, env, env.Stdio.In, "")
+		if err != nil {
+			return join.Token{}, err
+		}
+		text = line
+	}
+	return join.ParseToken(text)
+}
+
+// knock finds the site and checks what needs no secret.
+func (f *joinFlags) knock(ctx context.Context, env *Env, token join.Token) (*join.Client, join.Hello, error) {
+	client, hello, err := join.Dial(ctx, token)
+	if err != nil {
+		return nil, hello, err
+	}
+	b, err := env.OpenBundle("")
+	if err != nil {
+		return nil, hello, err
+	}
+	defer b.Close()
+	if err := join.CheckVersion(hello, env.Build.Version, b.Digest().String()); err != nil {
+		return nil, hello, Advise(err, "copy the file from the site: "+install.ThisMachine().Executable+" on "+hello.Node)
+	}
+	if client.Skew.Abs() > join.SkewWarning {
+		fmt.Fprintf(env.Stdio.Err, "the clock of this machine is %s; it can be set with: %s\n", join.Behind(client.Skew), setClock(client.Skew))
+	}
+	return client, hello, Advise(join.CheckClock(client.Skew), "set this machine's clock: "+setClock(client.Skew))
+}
+
+// setClock is the command that puts this machine's clock where the site's is.
+func setClock(skew time.Duration) string {
+	return "date -u -s '" + time.Now().Add(skew).UTC().Format(time.DateTime) + "' && hwclock -w"
+}
+
+// application says who this machine wants to be.
+func (f *joinFlags) application(ctx context.Context, token join.Token, local netip.Addr) (join.Application, error) {
+	facts, err := host.Gather(ctx)
+	if err != nil && facts.Hostname == "" {
+		return join.Application{}, err
+	}
+	c := config.Default()
+	c.Node = config.Node{Name: f.name, Address: local, Role: token.Role, Labels: f.labels}
+	if f.address != "" {
+		if c.Node.Address, err = netip.ParseAddr(f.address); err != nil {
+			return join.Application{}, Exit(CodeUsage, fmt.Errorf("--address: %w", err))
+		}
+	}
+	derived := config.Derived{}
+	if _, err = c.Validate(); err == nil {
+		derived, err = config.Derive(c, facts)
+	}
+	if err != nil {
+		return join.Application{}, Exit(CodeConfig, Advise(err, "--name, --address and --labels choose others"))
+	}
+	return join.Application{
+		TokenID: token.ID, Secret: token.Secret, Role: token.Role, Node: derived.NodeName, Address: derived.Address, Labels: f.labels,
+	}, nil
+}
+
+// consult asks the site whether it would take this machine, while the ports that the site must reach are open.
+func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.Application, o *install.Options) (config.Config, error) {
+	listeners := listenForSite(ctx, &a)
+	answer, err := client.Consult(ctx, a)
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	if err != nil {
+		return config.Config{}, err
+	}
+	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
+		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
+	}
+	for _, at := range append(answer.API, answer.Node...) {
+		conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", at.String())
+		if err != nil {
+			return config.Config{}, Advise(fmt.Errorf("%w: %w", join.ErrUnreachable, err), "open the port towards that server in the firewalls between")
+		}
+		_ = conn.Close()
+	}
+	o.Config = answer.Config
+	c, _, err := config.Decode(bytes.NewReader(answer.Config))
+	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
+	return c, err
+}
+
+// listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.
+func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
+	var listeners []net.Listener
+	for _, port := range []uint16{kubeletPort} {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(a.Address, port).String())
+		if err == nil {
+			listeners, a.Ports = append(listeners, l), append(a.Ports, port)
+		}
+	}
+	return listeners
+}
+
+const kubeletPort = 10250
+
+// enter asks to be let in and keeps what it gets.
+func enter(ctx context.Context, client *join.Client, a join.Application, l layout.Layout) error {
+	pending := map[string]pki.Request{}
+	a.Requests = map[string][]byte{}
+	for _, leaf := range server.WorkerLeaves(a.Node, a.Address, a.Role) {
+		r, err := pki.NewRequest(leaf)
+		if err != nil {
+			return err
+		}
+		pending[leaf.Name], a.Requests[leaf.Name] = r, r.CSR
+	}
+	admission, err := client.Admit(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := pki.WriteAuthorities(l.PKI(), admission.Authorities); err != nil {
+		return err
+	}
+	store, err := pki.OpenJoined(l.PKI(), time.Time{}, nil)
+	if err != nil {
+		return err
+	}
+	for name, r := range pending {
+		if err := store.Install(r, admission.Certificates[name]); err != nil {
+			return err
+		}
+	}
+	return join.WriteServers(l.Servers(), admission.Servers)
+}
+
+// undo leaves the machine as it was: nothing of the node runs yet.
+func (f *joinFlags) undo(ctx context.Context, env *Env, o install.Options, cause error) error {
+	r, err := reset.New(o.Target, reset.Options{})
+	if err == nil {
+		err = r.Run(context.WithoutCancel(ctx), func(reset.Step, error) {})
+	}
+	if err != nil && !errors.Is(err, reset.ErrNotNode) {
+		return errors.Join(cause, Advise(fmt.Errorf("what was done so far could not be undone: %w", err), "run `appliance reset`"))
+	}
+	fmt.Fprintln(env.Stdio.Err, "what was done so far is undone; the same command may be run again")
+	return cause
+}
+
+// explainJoin says what to do about refusals.
+func explainJoin(err error) error {
+	for _, row := range []struct {
+		err    error
+		advice string
+	}{
+		{join.ErrNotToken, "type the whole token as `appliance token create` printed it"},
+		{join.ErrMistyped, "compare it group by group with what `appliance token create` printed"},
+		{join.ErrNoServer, "check the cable, this machine's address, and that port 9443 is open between the machines"},
+		{join.ErrImpostor, "do not go on: the token is of another site, or of this one before it was installed anew; make a new token"},
+		{join.ErrUnknownToken, "make a new one on a server of this site: appliance token create"},
+		{join.ErrExpiredToken, "make a new one on a server: appliance token create"},
+		{join.ErrUsedToken, "make a new one on a server: appliance token create"},
+		{join.ErrRevokedToken, "ask who revoked it, or make a new one on a server: appliance token create"},
+		{join.ErrNameTaken, "choose another with --name, or remove the old node on a server: appliance node remove NAME"},
+		{join.ErrAddressTaken, "give this machine another address, or remove the old node on a server: appliance node remove NAME"},
+		{join.ErrWrongRole, "make a token for that role on a server: appliance token create --role"},
+	} {
+		if errors.Is(err, row.err) {
+			return Advise(err, row.advice)
+		}
+	}
+	return err
+}

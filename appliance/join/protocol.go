@@ -1,0 +1,146 @@
+package join
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"islet/appliance/config"
+)
+
+// What a server refuses besides bad tokens.
+var (
+	ErrNameTaken    = errors.New("another node has this name")
+	ErrAddressTaken = errors.New("another node has this address")
+	ErrNotPossible  = errors.New("this site cannot take such a node")
+	ErrTooMany      = errors.New("too many wrong tokens at once: try again in a minute")
+	ErrBadRequest   = errors.New("the request is not understood")
+	ErrNoIdentity   = errors.New("the caller has no certificate of a node of this site")
+	ErrRefused      = errors.New("the site refused")
+)
+
+// Hello is what a server tells everybody who knocks: enough to judge whether joining can work.
+type Hello struct {
+	Site    string    `json:"site"`
+	Node    string    `json:"node"`
+	Version string    `json:"version"`
+	Bundle  string    `json:"bundle"` // digest of the bundle's index
+	Time    time.Time `json:"time"`
+}
+
+// Application is what a machine asks with, first to be told whether and how it could join, then to be let in.
+type Application struct {
+	TokenID ID                `json:"tokenID"`
+	Secret  Secret            `json:"secret"`
+	Role    config.Role       `json:"role"`
+	Node    string            `json:"node"`
+	Address netip.Addr        `json:"address"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Ports are TCP ports on which the machine listens while it asks: can the server reach them?
+	Ports []uint16 `json:"ports,omitempty"`
+	// Requests are certificate requests by the names of the leaves, PEM.
+	Requests map[string][]byte `json:"requests,omitempty"`
+}
+
+// Consultation is the answer to a machine that may join but has not decided to.
+type Consultation struct {
+	Config []byte `json:"config"` // the answer file that it would get, YAML
+	Servers
+	MTU       int               `json:"mtu"`       // of the pods on the server
+	Unreached map[uint16]string `json:"unreached"` // of the ports it asked about, and why
+}
+
+// Servers is where the servers of a site are.
+type Servers struct {
+	API  []netip.AddrPort `json:"api"`  // the Kubernetes API
+	Node []netip.AddrPort `json:"node"` // the node API
+}
+
+// Admission is what a machine needs to be a node.
+type Admission struct {
+	Config       []byte            `json:"config"`       // the answer file of the new node, YAML
+	Authorities  map[string][]byte `json:"authorities"`  // certificates by name, PEM
+	Certificates map[string][]byte `json:"certificates"` // by the names of the leaves, PEM
+	Servers
+}
+
+// Renewal asks for certificates that replace those of a node.
+type Renewal struct {
+	Requests map[string][]byte `json:"requests"`
+}
+
+// Renewed answers a Renewal.
+type Renewed struct {
+	Certificates map[string][]byte `json:"certificates"`
+}
+
+// maxBody bounds what either side reads: certificates and an answer file take a few kilobytes.
+const maxBody = 1 << 20
+
+// failure is the body of an answer that is not 200.
+type failure struct {
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error"`
+}
+
+// failures are the errors that keep their meaning on the way to the other side.
+var failures = []struct {
+	code   string
+	err    error
+	status int
+}{
+	{"unknown-token", ErrUnknownToken, http.StatusForbidden},
+	{"expired-token", ErrExpiredToken, http.StatusForbidden},
+	{"used-token", ErrUsedToken, http.StatusForbidden},
+	{"revoked-token", ErrRevokedToken, http.StatusForbidden},
+	{"wrong-role", ErrWrongRole, http.StatusForbidden},
+	{"name-taken", ErrNameTaken, http.StatusConflict},
+	{"address-taken", ErrAddressTaken, http.StatusConflict},
+	{"not-possible", ErrNotPossible, http.StatusConflict},
+	{"not-member", ErrNotMember, http.StatusForbidden},
+	{"too-many", ErrTooMany, http.StatusTooManyRequests},
+	{"bad-request", ErrBadRequest, http.StatusBadRequest},
+	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},
+}
+
+func writeAnswer(w http.ResponseWriter, body any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		status, f := http.StatusInternalServerError, failure{Error: err.Error()}
+		for _, known := range failures {
+			if errors.Is(err, known.err) {
+				status, f.Code = known.status, known.code
+			}
+		}
+		w.WriteHeader(status)
+		body = f
+	}
+	_ = json.NewEncoder(w).Encode(body) // the client went away: nothing to do
+}
+
+// remoteError is an error of the other side in its words.
+type remoteError struct {
+	text string
+	is   error
+}
+
+func (e remoteError) Error() string { return e.text }
+func (e remoteError) Unwrap() error { return e.is }
+
+// readFailure makes an error of an answer that is not 200.
+func readFailure(status string, body []byte) error {
+	var f failure
+	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		return fmt.Errorf("%w: %s", ErrRefused, status)
+	}
+	e := remoteError{f.Error, ErrRefused}
+	for _, known := range failures {
+		if known.code == f.Code {
+			e.is = known.err
+		}
+	}
+	return e
+}

@@ -1,0 +1,184 @@
+package join
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// GroupServers and GroupAgents are the organizations in the certificates of nodes, by their role.
+const (
+	GroupServers = "islet:servers"
+	GroupAgents  = "islet:agents"
+)
+
+// NodeLeaf is the name of the certificate with which nodes talk to each other.
+const NodeLeaf = "node"
+
+const (
+	helloPath   = "/join/v1/hello"
+	consultPath = "/join/v1/consult"
+	admitPath   = "/join/v1/admit"
+	serversPath = "/node/v1/servers"
+	renewPath   = "/node/v1/renew"
+	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
+	maxGuesses  = 32          // that wait for that; more are turned away
+	stopTimeout = 2 * time.Second
+)
+
+// Site is what a server answers from.
+type Site interface {
+	Hello() Hello
+	// Consult checks what Admit would, and changes nothing.
+	Consult(ctx context.Context, a Application) (Consultation, error)
+	Admit(ctx context.Context, a Application) (Admission, error)
+	// Renew is asked by the node with that name, which has proved it with its certificate.
+	Renew(ctx context.Context, node string, r Renewal) (Renewed, error)
+	Servers(ctx context.Context, node string) (Servers, error)
+}
+
+// Identity is who a server is towards machines and nodes.
+type Identity struct {
+	Pair      func() (tls.Certificate, error) // read for each connection: it is renewed while the server runs
+	Authority *x509.Certificate               // for nodes; sent along, so that machines can compare it with their token's pin
+}
+
+// Serve listens for machines that join and for nodes until ctx is cancelled. listening is called when it does.
+func Serve(ctx context.Context, address string, id Identity, site Site, log *slog.Logger, listening func()) error {
+	known := x509.NewCertPool()
+	known.AddCert(id.Authority)
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// The chain is looked at by nodeOf: a node that was switched off for longer than its certificate lives must be able
+		// to get a new one.
+		ClientAuth: tls.RequestClientCert, ClientCAs: known,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, err := id.Pair()
+			if err != nil {
+				log.Error("this node's certificate cannot be read: no node can talk to it", "error", err)
+			}
+			pair.Certificate = append(slices.Clone(pair.Certificate), id.Authority.Raw)
+			return &pair, err
+		},
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for nodes: %w", err)
+	}
+	srv := &http.Server{
+		Handler: handler(site, id.Authority), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // whoever knocks at random
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.ServeTLS(listener, "", "") }()
+	listening()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if srv.Shutdown(stop) != nil {
+		_ = srv.Close() // what is still being answered is cut off
+	}
+	<-served
+	return nil
+}
+
+func handler(site Site, authority *x509.Certificate) http.Handler {
+	mux := http.NewServeMux()
+	guesses := newPenalty()
+	mux.HandleFunc("GET "+helloPath, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, site.Hello(), nil) })
+	mux.HandleFunc("POST "+consultPath, withToken(guesses, site.Consult))
+	mux.HandleFunc("POST "+admitPath, withToken(guesses, site.Admit))
+	mux.HandleFunc("GET "+serversPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		var servers Servers
+		if err == nil {
+			servers, err = site.Servers(r.Context(), node)
+		}
+		writeAnswer(w, servers, err)
+	})
+	mux.HandleFunc("POST "+renewPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		var renewal Renewal
+		if err == nil {
+			renewal, err = read[Renewal](w, r)
+		}
+		var renewed Renewed
+		if err == nil {
+			renewed, err = site.Renew(r.Context(), node, renewal)
+		}
+		writeAnswer(w, renewed, err)
+	})
+	return mux
+}
+
+// withToken answers who has a token; who has none waits for that answer.
+func withToken[T any](guesses *penalty, do func(context.Context, Application) (T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		application, err := read[Application](w, r)
+		var answer T
+		if err == nil {
+			answer, err = do(r.Context(), application)
+		}
+		if errors.Is(err, ErrUnknownToken) {
+			err = guesses.serve(err)
+		}
+		writeAnswer(w, answer, err)
+	}
+}
+
+// penalty holds back the answers to guesses, one after the other, and also those to a guesser who does not wait for them.
+type penalty struct{ waiting, serving chan struct{} }
+
+func newPenalty() *penalty {
+	return &penalty{waiting: make(chan struct{}, maxGuesses), serving: make(chan struct{}, 1)}
+}
+
+func (p *penalty) serve(err error) error {
+	select {
+	case p.waiting <- struct{}{}:
+		defer func() { <-p.waiting }()
+	default:
+		return ErrTooMany
+	}
+	p.serving <- struct{}{}
+	defer func() { <-p.serving }()
+	time.Sleep(failedDelay)
+	return err
+}
+
+// nodeOf is the node that has proved its name with a certificate of the site, whatever its dates.
+func nodeOf(r *http.Request, authority *x509.Certificate) (name string, err error) {
+	if len(r.TLS.PeerCertificates) == 0 {
+		return "", ErrNoIdentity
+	}
+	cert := r.TLS.PeerCertificates[0]
+	if !isOf(cert, authority, x509.ExtKeyUsageClientAuth, GroupServers, GroupAgents) || cert.Subject.CommonName == "" {
+		return "", ErrNoIdentity
+	}
+	return cert.Subject.CommonName, nil
+}
+
+// isOf says whether the authority signed the certificate for one of the groups and the usage.
+func isOf(cert, authority *x509.Certificate, usage x509.ExtKeyUsage, groups ...string) bool {
+	inGroup := slices.ContainsFunc(cert.Subject.Organization, func(o string) bool { return slices.Contains(groups, o) })
+	return inGroup && slices.Contains(cert.ExtKeyUsage, usage) && cert.CheckSignatureFrom(authority) == nil
+}
+
+func read[T any](w http.ResponseWriter, r *http.Request) (body T, err error) {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body); err != nil {
+		return body, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	return body, nil
+}

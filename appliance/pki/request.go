@@ -1,0 +1,162 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"islet/appliance/atomicfile"
+)
+
+// ErrNoKey is returned where a certificate has to be signed on a node that holds the authorities' certificates only.
+var ErrNoKey = errors.New("this node cannot sign certificates")
+
+// Request is a key of a node without authorities that waits for its certificate.
+type Request struct {
+	Leaf Leaf
+	CSR  []byte // PEM; it proves that the asker has the key, names in it count for nothing
+	key  *ecdsa.PrivateKey
+}
+
+// NewRequest makes a key for the leaf. Nothing is written before the certificate is there.
+func NewRequest(l Leaf) (Request, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Request{}, err
+	}
+	raw, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return Request{}, err
+	}
+	return Request{l, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: raw}), key}, nil
+}
+
+// Sign gives the leaf to who holds the key of the request, and returns it as PEM.
+func (s *Store) Sign(l Leaf, csr []byte) ([]byte, error) {
+	ca, err := s.authorityOf(l)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: %w", l.Name, err)
+	}
+	block, _ := pem.Decode(csr)
+	if block == nil {
+		return nil, fmt.Errorf("certificate %s: the request is not PEM", l.Name)
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = request.CheckSignature()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: the request is damaged: %w", l.Name, err)
+	}
+	if key, ok := request.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("certificate %s: the request is for another key than one of ECDSA on P-256", l.Name)
+	}
+	raw, err := l.sign(ca, request.PublicKey, s.clock())
+	return encodeCert(raw), err
+}
+
+// Install writes a key and the certificate that an authority of the store has signed for it.
+func (s *Store) Install(r Request, certificate []byte) error {
+	block, _ := pem.Decode(certificate)
+	if block == nil {
+		return fmt.Errorf("certificate %s: the answer is not PEM", r.Leaf.Name)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("certificate %s: %w", r.Leaf.Name, err)
+	}
+	ca := s.cas[r.Leaf.Authority]
+	switch {
+	case ca == nil || cert.CheckSignatureFrom(ca.Cert) != nil:
+		return fmt.Errorf("certificate %s: it is not signed by the site's %s", r.Leaf.Name, r.Leaf.Authority)
+	case !r.key.PublicKey.Equal(cert.PublicKey) || !r.Leaf.matches(cert):
+		return fmt.Errorf("certificate %s: it is another one than was asked for", r.Leaf.Name)
+	}
+	return storePair(s.dir, r.Leaf.Name, block.Bytes, r.key)
+}
+
+// Due lists the leaves that have to be issued anew, and why.
+func (s *Store) Due(leaves []Leaf) ([]Issued, error) {
+	var due []Issued
+	for _, l := range leaves {
+		ca := s.cas[l.Authority]
+		if ca == nil {
+			return nil, fmt.Errorf("certificate %s: no authority is named %q", l.Name, l.Authority)
+		}
+		if reason := l.check(s.dir, ca, s.clock()); reason != Good {
+			due = append(due, Issued{l, reason})
+		}
+	}
+	return due, nil
+}
+
+// Authorities returns the certificates of all authorities as PEM, by name.
+func (s *Store) Authorities() map[string][]byte {
+	out := map[string][]byte{}
+	for name, ca := range s.cas {
+		out[name] = ca.PEM()
+	}
+	return out
+}
+
+// ErrHasKeys is returned where the authorities of another site would take the place of those whose keys are here.
+var ErrHasKeys = errors.New("this machine holds the keys of a site's authorities")
+
+// WriteAuthorities writes the certificates of a site's authorities to the store of a node that does not hold their keys.
+// All are checked before the first is written.
+func WriteAuthorities(dir string, certificates map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	for _, name := range authorities() {
+		if _, err := os.Stat(keyPath(dir, name)); err == nil {
+			return fmt.Errorf("%w: %s", ErrHasKeys, keyPath(dir, name))
+		}
+		block, _ := pem.Decode(certificates[name])
+		if block == nil {
+			return fmt.Errorf("authority %s: the site sent no certificate", name)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && !cert.IsCA {
+			err = errLeaf
+		}
+		if err != nil {
+			return fmt.Errorf("authority %s: the site sent something else than an authority's certificate: %w", name, err)
+		}
+	}
+	for _, name := range authorities() {
+		if err := atomicfile.Write(certPath(dir, name), certificates[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errLeaf = errors.New("it may not sign others")
+
+// OpenJoined opens the store of a node that holds the authorities' certificates but not their keys.
+func OpenJoined(dir string, floor time.Time, now func() time.Time) (*Store, error) {
+	s := newStore(dir, floor, now)
+	for _, name := range authorities() {
+		path := certPath(dir, name)
+		cert, err := LoadCert(path)
+		if err == nil && !cert.IsCA {
+			err = fmt.Errorf("%s: %w", path, errLeaf)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("authority %s: %w", name, err)
+		}
+		s.cas[name] = &Authority{Name: name, Cert: cert, file: filepath.Clean(path)}
+	}
+	return s, finishPairs(dir)
+}

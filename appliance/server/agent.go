@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"islet/appliance/balancer"
+	"islet/appliance/component"
+	"islet/appliance/config"
+	"islet/appliance/controlplane"
+	"islet/appliance/join"
+	"islet/appliance/kube"
+	"islet/appliance/kubelet"
+	"islet/appliance/network"
+	"islet/appliance/pki"
+	"islet/appliance/runtime"
+)
+
+const (
+	balancerName       = "api-balancer"
+	membershipName     = "membership"
+	membershipInterval = 30 * time.Second
+)
+
+// ErrNotJoined is returned on a machine that is to be an agent but that no site has let in.
+var ErrNotJoined = errors.New("this machine has not joined a site")
+
+func (n *node) isAgent() bool { return n.Config.Node.Role == config.RoleAgent }
+
+// openMembership reads what an agent was given when it joined.
+func (n *node) openMembership(built time.Time) error {
+	store, err := pki.OpenJoined(n.layout.PKI(), built, nil)
+	if err == nil {
+		n.pki = store
+		n.siteServers, err = join.ReadServers(n.layout.Servers())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: run `appliance join --token ...` (%w)", ErrNotJoined, err)
+	}
+	return err
+}
+
+// agentUnits is everything that an agent runs, and what each waits for.
+func (n *node) agentUnits() ([]component.Unit, error) {
+	net := n.networkParams()
+	client, err := kube.NewClient(kube.Config(n.controlPlane().Access(kubelet.LeafClient)))
+	if err != nil {
+		return nil, err
+	}
+	n.balancer = n.newBalancer()
+	return []component.Unit{
+		n.balancerUnit(),
+		runtime.Containerd(n.runtimeParams()),
+		n.images.Unit(),
+		kubelet.Unit(n.kubeletParams()),
+		network.Agent(net),
+		network.Proxy(net),
+		n.nodeUnit(client),
+		n.membershipUnit(),
+	}, nil
+}
+
+// newBalancer puts the site's API servers where a server has its own: everything on a node finds the API there.
+func (n *node) newBalancer() *balancer.Balancer {
+	ca := n.pki.Authority(pki.ClusterCA).CertFile()
+	pair := func() (tls.Certificate, error) { return n.pki.Pair(kubelet.LeafClient) }
+	return balancer.New(balancer.Options{
+		Listen: fmt.Sprintf("127.0.0.1:%d", controlplane.SecurePort),
+		Check: func(ctx context.Context, server netip.AddrPort) error {
+			return kube.Probe(ca, fmt.Sprintf("https://%s/readyz", server), pair)(ctx)
+		},
+		Log: n.Log,
+	}, n.siteServers.API)
+}
+
+// balancerComponent is ready when it listens: whether a server answers shows in its health.
+type balancerComponent struct {
+	component.Task
+	balancer *balancer.Balancer
+}
+
+// Check implements component.Checker.
+func (c balancerComponent) Check(context.Context) error { return c.balancer.Ready() }
+
+func (n *node) balancerUnit() component.Unit {
+	return component.Unit{New: func() component.Component {
+		return balancerComponent{component.Task{TaskName: balancerName, Do: n.balancer.Run}, n.balancer}
+	}}
+}
+
+// membership keeps an agent's certificates and its list of servers.
+type membership struct {
+	component.Task
+	node *node
+}
+
+// Check implements component.Checker.
+func (m *membership) Check(context.Context) error { return m.node.membershipError() }
+
+func (n *node) membershipError() error {
+	if err := n.refreshed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// membershipUnit asks a server every half minute. That no server answers is no reason to stop anything: the node goes on
+// with what it has.
+func (n *node) membershipUnit() component.Unit {
+	return component.Unit{New: func() component.Component {
+		m := &membership{component.Task{TaskName: membershipName}, n}
+		m.Do = func(ctx context.Context, ready func()) error {
+			tick := time.NewTicker(membershipInterval)
+			defer tick.Stop()
+			for {
+				err := n.refresh(ctx)
+				n.refreshed.Store(&err)
+				ready()
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-tick.C:
+				}
+			}
+		}
+		return m
+	}}
+}
+
+// refresh brings the list of servers and the certificates up to date.
+func (n *node) refresh(ctx context.Context) error {
+	pair, err := n.nodePair()
+	if err != nil {
+		return err
+	}
+	client, _, err := join.DialNode(ctx, n.siteServers.Node, pair, n.pki.Authority(pki.NodeCA).Cert)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	servers, err := client.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	if err := join.WriteServers(n.layout.Servers(), servers); err != nil {
+		return err
+	}
+	n.siteServers = servers
+	n.balancer.SetServers(servers.API)
+	return n.renew(ctx, client)
+}
+
+// renew replaces the certificates that are due.
+func (n *node) renew(ctx context.Context, client *join.Client) error {
+	due, err := n.pki.Due(n.leaves)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	pending, asked := map[string]pki.Request{}, map[string][]byte{}
+	for _, d := range due {
+		r, err := pki.NewRequest(d.Leaf)
+		if err != nil {
+			return err
+		}
+		pending[d.Leaf.Name], asked[d.Leaf.Name] = r, r.CSR
+	}
+	renewed, err := client.Renew(ctx, join.Renewal{Requests: asked})
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		if err := n.pki.Install(pending[d.Leaf.Name], renewed.Certificates[d.Leaf.Name]); err != nil {
+			return err
+		}
+		n.Log.Info("certificate issued", "certificate", d.Leaf.Name, "reason", string(d.Reason), "by", client.Server)
+	}
+	return nil
+}
+
+func (n *node) nodePair() (tls.Certificate, error) { return n.pki.Pair(join.NodeLeaf) }
