@@ -25,6 +25,7 @@ const (
 	balancerName       = "api-balancer"
 	membershipName     = "membership"
 	membershipInterval = 30 * time.Second
+	membershipRetry    = 2 * time.Second // after a failure: the servers may be back
 )
 
 // ErrNotJoined is returned on a machine that is to be an agent but that no site has let in.
@@ -115,16 +116,17 @@ func (n *node) membershipUnit() component.Unit {
 	return component.Unit{New: func() component.Component {
 		m := &membership{component.Task{TaskName: membershipName}, n}
 		m.Do = func(ctx context.Context, ready func()) error {
-			tick := time.NewTicker(membershipInterval)
-			defer tick.Stop()
 			for {
-				err := n.refresh(ctx)
+				err, again := n.refresh(ctx), membershipInterval
+				if err != nil {
+					again = membershipRetry
+				}
 				n.refreshed.Store(&err)
 				ready()
 				select {
 				case <-ctx.Done():
 					return nil
-				case <-tick.C:
+				case <-time.After(again):
 				}
 			}
 		}

@@ -47,8 +47,9 @@ func (n *node) nodeUnit(c client.Client) component.Unit {
 	return component.Unit{New: func() component.Component {
 		made := &nodeComponent{check: check, Task: component.Task{TaskName: nodeName, TaskNeeds: []string{kubelet.Name}}}
 		made.Do = func(ctx context.Context, ready func()) error {
-			begun := time.Now()
-			if err := made.await(ctx, func(ctx context.Context) error { return kube.NodeReadySince(ctx, c, n.derived.NodeName, begun) }); err != nil {
+			// Not since now: a kubelet that has just registered its node renews the lease for the first time after 10 s. None
+			// of an earlier daemon outlives it.
+			if err := made.await(ctx, func(ctx context.Context) error { return kube.NodeReadySince(ctx, c, n.derived.NodeName, n.started) }); err != nil {
 				return err
 			}
 			if !n.isAgent() { // it may not
