@@ -21,6 +21,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/health"
 	"islet/appliance/join"
+	"islet/appliance/lab"
 )
 
 // plant is a site of one server and two agents. Its parts build upon each other.
@@ -46,7 +47,7 @@ func TestSite(t *testing.T) {
 		{"identity", (*plant).identity},
 		{"server away", (*plant).serverAway},
 		{"agent cut", (*plant).agentCut},
-		{"remove", (*plant).removeAgent},
+		{"remove and replace", (*plant).removeAndReplace},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {
 			defer func() {
@@ -111,7 +112,7 @@ func (s *plant) joinAll(t *testing.T) {
 	}
 }
 
-type nodeRow struct{ Name, Role, State, Token string }
+type nodeRow struct{ Name, Role, State, Token, Words string }
 
 func (s *plant) nodes(t *testing.T) []nodeRow {
 	t.Helper()
@@ -213,7 +214,7 @@ func (s *plant) imagesEverywhere(t *testing.T) {
 
 // ports tries every port of the machines from beside them, and compares with what is documented.
 func (s *plant) ports(t *testing.T) {
-	for _, p := range append([]*platform{s.platform}, s.agents...) {
+	for _, p := range []*platform{s.platform, s.agents[0]} {
 		c := config.Default()
 		if p != s.platform {
 			c.Node.Role = config.RoleAgent
@@ -371,9 +372,14 @@ func (p *platform) pids(t *testing.T) string {
 	return text.String()
 }
 
-// removeAgent removes an agent, cleans its machine and lets it join again.
-func (s *plant) removeAgent(t *testing.T) {
-	agent := s.agents[0]
+// removeAndReplace removes an agent, cleans its machine and lets it join again; and lets another come back that was
+// installed anew without a word to the site.
+func (s *plant) removeAndReplace(t *testing.T) {
+	agent, anew := s.agents[0], s.agents[1]
+	if err := anew.host.StopBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	anew.run(t, "appliance", "reset", "--yes")
 	if code := s.exitCode(t, "node", "remove", "node1", "--yes"); code != int(cli.CodeNotPossible) {
 		t.Errorf("removal of the only server: exit code %d", code)
 	}
@@ -402,5 +408,43 @@ func (s *plant) removeAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, readyLimit, "the agent is ready again", agent.ready)
+	s.replace(t, anew)
 	s.nodes(t)
+}
+
+// replace lets a machine in the place of the node that it was, which takes an approval.
+func (s *plant) replace(t *testing.T, anew *platform) {
+	name := anew.host.Name()
+	state := func(want string) func(context.Context) error {
+		return func(context.Context) error {
+			rows := runJSON[[]nodeRow](t, s.platform, "node", "list")
+			if !slices.ContainsFunc(rows, func(n nodeRow) bool { return n.Name == name && n.State == want }) {
+				return fmt.Errorf("nodes %+v", rows)
+			}
+			return nil
+		}
+	}
+	await(t, 2*time.Minute, "the old node is unreachable", state("unreachable"))
+	token, _ := s.newToken(t)
+	var says strings.Builder
+	joined := make(chan error, 1)
+	go func() {
+		joined <- anew.host.Exec(t.Context(), lab.Command{Args: []string{"appliance", "join", "--token", token}, Stdout: &says, Stderr: &says})
+	}()
+	await(t, time.Minute, "the machine waits for approval", state("waiting"))
+	var words string
+	for _, n := range runJSON[[]nodeRow](t, s.platform, "node", "list") {
+		words = max(words, n.Words)
+	}
+	s.run(t, "appliance", "node", "approve", name, "--yes")
+	if err := <-joined; err != nil {
+		t.Fatalf("%v\n%s", err, says.String())
+	}
+	if len(words) == 0 || !strings.Contains(says.String(), words) {
+		t.Errorf("the server shows the words %q, the machine says\n%s", words, says.String())
+	}
+	if err := anew.host.StartBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, readyLimit, "the machine is ready", anew.ready)
 }

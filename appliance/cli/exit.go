@@ -56,6 +56,7 @@ const (
 	CodeUnreachable   Code = 52
 	CodeNotPossible   Code = 53
 	CodeNotMember     Code = 54
+	CodeNotApproved   Code = 55
 	CodeInterrupted   Code = 130
 )
 
@@ -124,6 +125,7 @@ func sentinelCodes() []struct {
 		{join.ErrUnreachable, CodeUnreachable},
 		{join.ErrNotPossible, CodeNotPossible},
 		{join.ErrNotMember, CodeNotMember},
+		{join.ErrNotApproved, CodeNotApproved},
 		{context.Canceled, CodeInterrupted},
 		{context.DeadlineExceeded, CodeTimeout},
 		{os.ErrDeadlineExceeded, CodeTimeout},

@@ -31,6 +31,7 @@ type joinFlags struct {
 	address string
 	labels  map[string]string
 	plan    bool
+	patient time.Duration
 }
 
 func newJoinCommand(env *Env) *cobra.Command {
@@ -57,6 +58,7 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the node (default: the one from which the site is reached)")
 	flags.StringToStringVar(&f.labels, "labels", nil, "Kubernetes labels of the node, `KEY=VALUE,...`")
 	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
+	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return explainJoin(f.run(cmd.Context(), env)) }
 	return cmd
@@ -95,7 +97,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 		return err
 	}
 	options.Site = &install.Site{Name: c.Site.Name, Enter: func(ctx context.Context) error {
-		return enter(ctx, client, a, options.Target.Layout)
+		return f.enter(ctx, env, client, a, options.Target.Layout)
 	}}
 	steps, err := install.NewPlan(ctx, options)
 	if err != nil {
@@ -216,7 +218,7 @@ func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
 const kubeletPort = 10250
 
 // enter asks to be let in and keeps what it gets.
-func enter(ctx context.Context, client *join.Client, a join.Application, l layout.Layout) error {
+func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a join.Application, l layout.Layout) error {
 	pending := map[string]pki.Request{}
 	a.Requests = map[string][]byte{}
 	for _, leaf := range server.WorkerLeaves(a.Node, a.Address, a.Role) {
@@ -226,7 +228,7 @@ func enter(ctx context.Context, client *join.Client, a join.Application, l layou
 		}
 		pending[leaf.Name], a.Requests[leaf.Name] = r, r.CSR
 	}
-	admission, err := client.Admit(ctx, a)
+	admission, err := f.admit(ctx, env, client, a)
 	if err != nil {
 		return err
 	}
@@ -244,6 +246,36 @@ func enter(ctx context.Context, client *join.Client, a join.Application, l layou
 	}
 	return join.WriteServers(l.Servers(), admission.Servers)
 }
+
+// admit asks until somebody has approved, where that is needed.
+func (f *joinFlags) admit(ctx context.Context, env *Env, client *join.Client, a join.Application) (join.Admission, error) {
+	deadline := time.Now().Add(f.patient)
+	for told := false; ; {
+		admission, err := client.Admit(ctx, a)
+		if !errors.Is(err, join.ErrAwaitingApproval) {
+			return admission, err
+		}
+		if !told {
+			told = true
+			info, err := pki.PublicKey(a.Requests[join.NodeLeaf])
+			if err != nil {
+				return admission, err
+			}
+			fmt.Fprintf(env.Stdio.Err, "Somebody has to approve of this machine. On a server: appliance node approve %s\n"+
+				"It must show the same words there: %s\n", a.Node, join.KeyOf(info).Words())
+		}
+		if time.Now().After(deadline) {
+			return admission, Exit(CodeTimeout, Advise(fmt.Errorf("not approved within %s: %w", f.patient, err), "run the same command again, and let somebody approve meanwhile"))
+		}
+		select {
+		case <-ctx.Done():
+			return admission, ctx.Err()
+		case <-time.After(approvalInterval):
+		}
+	}
+}
+
+const approvalInterval = 2 * time.Second
 
 // undo leaves the machine as it was: nothing of the node runs yet.
 func (f *joinFlags) undo(ctx context.Context, env *Env, o install.Options, cause error) error {
@@ -274,6 +306,7 @@ func explainJoin(err error) error {
 		{join.ErrRevokedToken, "ask who revoked it, or make a new one on a server: appliance token create"},
 		{join.ErrNameTaken, "choose another with --name, or remove the old node on a server: appliance node remove NAME"},
 		{join.ErrAddressTaken, "give this machine another address, or remove the old node on a server: appliance node remove NAME"},
+		{join.ErrNotApproved, "ask who refused it; `appliance node approve` on a server changes that"},
 		{join.ErrWrongRole, "make a token for that role on a server: appliance token create --role"},
 	} {
 		if errors.Is(err, row.err) {

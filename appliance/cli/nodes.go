@@ -33,7 +33,7 @@ func newNodeCommand(env *Env) *cobra.Command {
   appliance node uncordon press2   after it
   appliance node remove press2`,
 	}
-	cmd.AddCommand(newNodeListCommand(env), newNodeRemoveCommand(env),
+	cmd.AddCommand(newNodeListCommand(env), newNodeRemoveCommand(env), newNodeApproveCommand(env), newNodeRefuseCommand(env),
 		newNodeKubectlCommand(env, "cordon", "Let no new pods onto a node", "Keeps new pods off the node; those that run there go on."),
 		newNodeKubectlCommand(env, "uncordon", "Let pods onto a node again", "Takes back `cordon` and `drain`."),
 		newNodeKubectlCommand(env, "drain", "Move the pods of a node elsewhere", "Keeps new pods off the node and moves those that run there, as far as their disruption budgets allow. Pods of the\nplatform that every node has stay.", drainFlags...),
@@ -50,12 +50,14 @@ type siteNode struct {
 	Name        string      `json:"name"`
 	Role        config.Role `json:"role"`
 	Address     netip.Addr  `json:"address"`
-	State       string      `json:"state"` // ready, not-ready, unreachable or joining
+	State       string      `json:"state"` // ready, not-ready, unreachable, joining, waiting (for approval) or refused
 	Detail      string      `json:"detail,omitempty"`
 	Schedulable bool        `json:"schedulable"`
 	Version     string      `json:"version,omitempty"` // of the kubelet
 	Joined      time.Time   `json:"joined"`
 	Token       string      `json:"token,omitempty"`
+	Key         join.Key    `json:"key,omitempty"`   // of a machine that waits for approval
+	Words       string      `json:"words,omitempty"` // the same for people
 }
 
 func newNodeListCommand(env *Env) *cobra.Command {
@@ -88,7 +90,30 @@ func (c cluster) nodes(ctx context.Context) ([]siteNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	return siteNodes(registered.Items, members), nil
+	requests, err := server.Requests(c.client).List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(siteNodes(registered.Items, members), waitingNodes(requests)...), nil
+}
+
+// waitingNodes are machines that want to become nodes.
+func waitingNodes(requests []join.Request) []siteNode {
+	var nodes []siteNode
+	for _, r := range requests {
+		n := siteNode{
+			Name: r.Name, Role: r.Role, Address: r.Address, State: "waiting", Joined: r.Asked, Token: r.Token, Key: r.Key, Words: r.Key.Words(),
+			Detail: "for approval: " + r.Key.Words(),
+		}
+		if r.Replaces {
+			n.Detail += "; takes the place of the node of that name"
+		}
+		if r.Refused != nil {
+			n.State, n.Detail = "refused", ""
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
 }
 
 // siteNodes puts together what Kubernetes and the site know, servers first, then by name.
@@ -139,7 +164,7 @@ func printNodes(out io.Writer, nodes []siteNode) error {
 	fmt.Fprintln(w, "NAME\tROLE\tADDRESS\tSTATE\tKUBERNETES\tJOINED\t")
 	for _, n := range nodes {
 		state := n.State
-		if !n.Schedulable && n.State != "joining" {
+		if !n.Schedulable && n.Version != "" {
 			state += ", takes no pods"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Role, n.Address, state, n.Version, n.Joined.Local().Format(time.DateTime), n.Detail)
@@ -174,6 +199,76 @@ func completeNodes(cmd *cobra.Command, args []string, _ string) ([]cobra.Complet
 		names = append(names, n.Name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func newNodeApproveCommand(env *Env) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "approve NAME", Short: "Let a machine in that waits for approval", Args: cobra.ExactArgs(1), ValidArgsFunction: completeNodes,
+		Long: `Lets a machine in that has shown a good token and waits: because the site wants every machine approved
+(site.requireApproval), or because it takes the name of a node that is not ready, as a machine does that was installed anew.
+Compare the words with those on the machine's own screen: they stand for its key.`,
+		Example: "  appliance node list\n  appliance node approve press2",
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask whether the words are the same")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return decide(cmd.Context(), env, args[0], true, yes) }
+	return cmd
+}
+
+func newNodeRefuseCommand(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "refuse NAME", Short: "Turn a machine away that waits for approval", Args: cobra.ExactArgs(1), ValidArgsFunction: completeNodes,
+		Long:    "Turns a machine away. Its token stays as it is: `appliance token revoke` ends that.",
+		Example: "  appliance node refuse press2",
+		RunE:    func(cmd *cobra.Command, args []string) error { return decide(cmd.Context(), env, args[0], false, true) },
+	}
+}
+
+// decide answers a machine that waits.
+func decide(ctx context.Context, env *Env, name string, approve, yes bool) error {
+	site, err := openCluster()
+	if err != nil {
+		return err
+	}
+	requests := server.Requests(site.client)
+	list, err := requests.List(ctx)
+	if err != nil {
+		return explainCluster(err)
+	}
+	i := slices.IndexFunc(list, func(r join.Request) bool { return r.Name == name })
+	if i < 0 {
+		return Advise(fmt.Errorf("%w: nobody asks to join as %s", join.ErrNotMember, name), "see `appliance node list`")
+	}
+	if !yes {
+		if err := confirmWords(ctx, env, list[i]); err != nil {
+			return err
+		}
+	}
+	if _, err := requests.Decide(ctx, name, list[i].Key, approve); err != nil {
+		return explainCluster(err)
+	}
+	verdict := "is approved: it is let in when it asks the next time, within seconds"
+	if !approve {
+		verdict = "is refused"
+	}
+	_, err = fmt.Fprintf(env.Stdio.Out, "%s %s\n", name, verdict)
+	return err
+}
+
+func confirmWords(ctx context.Context, env *Env, r join.Request) error {
+	in, ok := terminal(env)
+	if !ok {
+		return Exit(CodeUsage, Advise(errors.New("the machine's words have to be compared, and there is no terminal to ask on"), "compare them in `appliance node list`, then give --yes"))
+	}
+	what := "a new " + string(r.Role)
+	if r.Replaces {
+		what = "in the place of the node of that name, which is not ready"
+	}
+	answer, err := ask(ctx, env, in, fmt.Sprintf("%s at %s asks to join, %s.\nIts words: %s\nDoes its own screen show the same? Type yes: ", r.Name, r.Address, what, r.Key.Words()))
+	if err == nil && answer != "yes" {
+		err = Exit(CodeUsage, errors.New("not confirmed: nothing was done"))
+	}
+	return err
 }
 
 func newNodeRemoveCommand(env *Env) *cobra.Command {

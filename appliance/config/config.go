@@ -36,6 +36,8 @@ type Config struct {
 type Site struct {
 	Name string `yaml:"name" format:"label" doc:"Short name of the site; part of default domain names and shown on every screen."`
 	Zone string `yaml:"zone" format:"label" doc:"Network zone, such as intranet or dmz; set as topology.kubernetes.io/zone on the node."`
+
+	RequireApproval bool `yaml:"requireApproval" doc:"Whether a machine with a good join token also waits for appliance node approve. One that takes a dead node's name always does."`
 }
 
 // Role is what a node does in the cluster.

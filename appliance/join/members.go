@@ -25,7 +25,13 @@ type Member struct {
 	Role     config.Role `json:"role"`
 	Token    string      `json:"token,omitempty"` // ID of the token that let it in; none for the first server
 	Admitted time.Time   `json:"admitted"`
+	// Keys are those of its node certificates, the newest last. A machine that took the name has others, so the one before
+	// it gets nothing any more.
+	Keys []Key `json:"keys,omitempty"`
 }
+
+// maxKeys is how many of its own earlier keys a node may still use: an answer with a new certificate can get lost.
+const maxKeys = 4
 
 // Members keeps who belongs to a site: only they get certificates anew.
 type Members struct {
@@ -49,13 +55,29 @@ func (m Members) Put(ctx context.Context, new Member) error {
 	return err
 }
 
-// Get returns a member, or ErrNotMember.
-func (m Members) Get(ctx context.Context, name string) (Member, error) {
-	member, err := m.records().get(ctx, name)
-	if apierrors.IsNotFound(err) {
-		return member, fmt.Errorf("%w: %s", ErrNotMember, name)
+// Get returns the member that the caller is, or ErrNotMember.
+func (m Members) Get(ctx context.Context, c Caller) (Member, error) {
+	member, err := m.records().get(ctx, c.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return member, fmt.Errorf("%w: %s", ErrNotMember, c.Name)
+	case err == nil && !slices.Contains(member.Keys, c.Key):
+		return member, fmt.Errorf("%w: another machine has taken the place of %s", ErrNotMember, c.Name)
 	}
 	return member, err
+}
+
+// AddKey lets a member use a new key from now on.
+func (m Members) AddKey(ctx context.Context, c Caller, key Key) error {
+	_, err := m.records().change(ctx, c.Name, func(member *Member) error {
+		if !slices.Contains(member.Keys, c.Key) {
+			return fmt.Errorf("%w: another machine has taken the place of %s", ErrNotMember, c.Name)
+		}
+		member.Keys = append(member.Keys, key)
+		member.Keys = member.Keys[max(0, len(member.Keys)-maxKeys):]
+		return nil
+	})
+	return err
 }
 
 // List returns all members by name.

@@ -101,6 +101,8 @@ var failures = []struct {
 	{"address-taken", ErrAddressTaken, http.StatusConflict},
 	{"not-possible", ErrNotPossible, http.StatusConflict},
 	{"not-member", ErrNotMember, http.StatusForbidden},
+	{"awaiting-approval", ErrAwaitingApproval, http.StatusConflict},
+	{"not-approved", ErrNotApproved, http.StatusForbidden},
 	{"too-many", ErrTooMany, http.StatusTooManyRequests},
 	{"bad-request", ErrBadRequest, http.StatusBadRequest},
 	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},

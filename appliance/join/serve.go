@@ -40,9 +40,15 @@ type Site interface {
 	// Consult checks what Admit would, and changes nothing.
 	Consult(ctx context.Context, a Application) (Consultation, error)
 	Admit(ctx context.Context, a Application) (Admission, error)
-	// Renew is asked by the node with that name, which has proved it with its certificate.
-	Renew(ctx context.Context, node string, r Renewal) (Renewed, error)
-	Servers(ctx context.Context, node string) (Servers, error)
+	Renew(ctx context.Context, c Caller, r Renewal) (Renewed, error)
+	Servers(ctx context.Context, c Caller) (Servers, error)
+}
+
+// Caller is a node that has proved its name with a certificate of the site. Whether it still belongs to the site is for
+// the list of members to say.
+type Caller struct {
+	Name string
+	Key  Key
 }
 
 // Identity is who a server is towards machines and nodes.
@@ -159,15 +165,15 @@ func (p *penalty) serve(err error) error {
 }
 
 // nodeOf is the node that has proved its name with a certificate of the site, whatever its dates.
-func nodeOf(r *http.Request, authority *x509.Certificate) (name string, err error) {
+func nodeOf(r *http.Request, authority *x509.Certificate) (Caller, error) {
 	if len(r.TLS.PeerCertificates) == 0 {
-		return "", ErrNoIdentity
+		return Caller{}, ErrNoIdentity
 	}
 	cert := r.TLS.PeerCertificates[0]
 	if !isOf(cert, authority, x509.ExtKeyUsageClientAuth, GroupServers, GroupAgents) || cert.Subject.CommonName == "" {
-		return "", ErrNoIdentity
+		return Caller{}, ErrNoIdentity
 	}
-	return cert.Subject.CommonName, nil
+	return Caller{cert.Subject.CommonName, KeyOf(cert.RawSubjectPublicKeyInfo)}, nil
 }
 
 // isOf says whether the authority signed the certificate for one of the groups and the usage.

@@ -80,18 +80,18 @@ func (d *desk) Admit(ctx context.Context, a Application) (Admission, error) {
 	return d.admit(ctx, a)
 }
 
-func (d *desk) Servers(_ context.Context, node string) (Servers, error) {
-	if d.noteNode(node); d.servers == nil {
+func (d *desk) Servers(_ context.Context, c Caller) (Servers, error) {
+	if d.noteNode(c.Name); d.servers == nil {
 		return Servers{}, nil
 	}
-	return d.servers(node)
+	return d.servers(c.Name)
 }
 
-func (d *desk) Renew(_ context.Context, node string, r Renewal) (Renewed, error) {
-	if d.noteNode(node); d.renew == nil {
+func (d *desk) Renew(_ context.Context, c Caller, r Renewal) (Renewed, error) {
+	if d.noteNode(c.Name); d.renew == nil {
 		return Renewed{}, nil
 	}
-	return d.renew(node, r)
+	return d.renew(c.Name, r)
 }
 
 // untouched checks that nothing at all was asked: neither a secret nor a request has reached this site.
@@ -537,6 +537,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"unknown-token": ErrUnknownToken, "expired-token": ErrExpiredToken, "used-token": ErrUsedToken, "revoked-token": ErrRevokedToken,
 		"wrong-role": ErrWrongRole, "name-taken": ErrNameTaken, "address-taken": ErrAddressTaken, "not-possible": ErrNotPossible,
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "too-many": ErrTooMany,
+		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved,
 	}
 	for _, f := range failures {
 		if f.status < 400 || f.status > 499 || !errors.Is(f.err, known[f.code]) {

@@ -21,6 +21,16 @@ func readyCondition(ctx context.Context, c client.Client, name string) (corev1.N
 	if err := c.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
 		return corev1.NodeCondition{}, err
 	}
+	return judgeReady(&node)
+}
+
+// IsReady says whether Kubernetes calls the node Ready.
+func IsReady(node *corev1.Node) bool {
+	_, err := judgeReady(node)
+	return err == nil
+}
+
+func judgeReady(node *corev1.Node) (corev1.NodeCondition, error) {
 	for _, cond := range node.Status.Conditions {
 		if cond.Type == corev1.NodeReady {
 			if cond.Status == corev1.ConditionTrue {

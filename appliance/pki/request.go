@@ -38,6 +38,19 @@ func NewRequest(l Leaf) (Request, error) {
 	return Request{l, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: raw}), key}, nil
 }
 
+// PublicKey returns the subject public key info of a request, in DER.
+func PublicKey(csr []byte) ([]byte, error) {
+	block, _ := pem.Decode(csr)
+	if block == nil {
+		return nil, errors.New("the request is not PEM")
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return request.RawSubjectPublicKeyInfo, nil
+}
+
 // Sign gives the leaf to who holds the key of the request, and returns it as PEM.
 func (s *Store) Sign(l Leaf, csr []byte) ([]byte, error) {
 	ca, err := s.authorityOf(l)

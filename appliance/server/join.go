@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
@@ -19,6 +20,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
 	"islet/appliance/join"
+	"islet/appliance/kube"
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
@@ -38,10 +40,11 @@ type site struct {
 	client  client.Client
 	tokens  join.Registry
 	members join.Members
+	waiting join.Requests
 }
 
 func (n *node) nodeAPIUnit(c client.Client) component.Unit {
-	s := &site{node: n, client: c, tokens: Tokens(c), members: Members(c)}
+	s := &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
 	id := join.Identity{Pair: s.nodePair, Authority: n.pki.Authority(pki.NodeCA).Cert}
 	address := net.JoinHostPort(n.derived.Address.String(), strconv.Itoa(join.DefaultPort))
 	return component.Unit{New: func() component.Component {
@@ -59,6 +62,11 @@ func Tokens(c client.Client) join.Registry {
 // Members is a site's list of nodes that joined.
 func Members(c client.Client) join.Members {
 	return join.Members{Client: c, Namespace: addon.Namespace}
+}
+
+// Requests is a site's list of machines that wait for approval.
+func Requests(c client.Client) join.Requests {
+	return join.Requests{Client: c, Namespace: addon.Namespace}
 }
 
 // WorkerLeaves lists the certificates of a node that every node has, whatever its role.
@@ -82,55 +90,62 @@ func (s *site) Hello() join.Hello {
 
 // Consult implements join.Site.
 func (s *site) Consult(ctx context.Context, a join.Application) (join.Consultation, error) {
-	answers, err := s.judge(ctx, a)
+	answers, _, err := s.judge(ctx, a)
 	if err != nil {
 		return join.Consultation{}, err
 	}
 	return join.Consultation{Config: answers, Servers: s.servers(), MTU: s.derived.MTU, Unreached: reach(ctx, a.Address, a.Ports)}, nil
 }
 
-// judge says whether the machine may join and what its answer file would be.
-func (s *site) judge(ctx context.Context, a join.Application) ([]byte, error) {
+// judge says whether the machine may join, what its answer file would be, and whether it takes the place of a node that is
+// not ready.
+func (s *site) judge(ctx context.Context, a join.Application) (answers []byte, replaces bool, err error) {
 	if err := s.tokens.Check(ctx, a.TokenID, a.Secret, a.Role, useOf(a)); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if a.Role != config.RoleAgent {
-		return nil, fmt.Errorf("%w: it keeps its state in %s on %s, its one server; others can join it as agents", join.ErrNotPossible, s.Config.Datastore.Store, s.derived.NodeName)
+		return nil, false, fmt.Errorf("%w: it keeps its state in %s on %s, its one server; others can join it as agents", join.ErrNotPossible, s.Config.Datastore.Store, s.derived.NodeName)
 	}
-	if err := s.clash(ctx, a); err != nil {
-		return nil, err
+	if replaces, err = s.clash(ctx, a); err != nil {
+		return nil, false, err
 	}
 	c := s.Config
 	c.Node = config.Node{Name: a.Node, Address: a.Address, Role: a.Role, Labels: a.Labels}
 	c.Network.MTU = s.derived.MTU // one for the whole pod network
 	c.Gateway.Bind = netip.Addr{} // an address of the server
 	if _, err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("%w: %w", join.ErrBadRequest, err)
+		return nil, false, fmt.Errorf("%w: %w", join.ErrBadRequest, err)
 	}
-	return config.Marshal(c, false)
+	answers, err = config.Marshal(c, false)
+	return answers, replaces, err
 }
 
 func useOf(a join.Application) join.Use { return join.Use{Node: a.Node, Address: a.Address} }
 
-// clash refuses a name or an address that another node has.
-func (s *site) clash(ctx context.Context, a join.Application) error {
+// clash refuses a name or an address that another node has. The name of a node that is not ready can be taken over, as a
+// machine that was installed anew does, if somebody approves.
+func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, err error) {
 	var nodes corev1.NodeList
 	if err := s.client.List(ctx, &nodes); err != nil {
-		return err
+		return false, err
 	}
 	registered := map[string]bool{}
 	for _, node := range nodes.Items {
 		registered[node.Name] = true
 		if node.Name == a.Node {
-			return fmt.Errorf("%w: %s, since %s", join.ErrNameTaken, a.Node, node.CreationTimestamp.UTC().Format(time.DateTime))
+			if node.Name == s.derived.NodeName || kube.IsReady(&node) {
+				return false, fmt.Errorf("%w: %s, since %s", join.ErrNameTaken, a.Node, node.CreationTimestamp.UTC().Format(time.DateTime))
+			}
+			replaces = true
+			continue
 		}
 		if slices.ContainsFunc(node.Status.Addresses, func(n corev1.NodeAddress) bool { return n.Address == a.Address.String() }) {
-			return fmt.Errorf("%w: %s is %s", join.ErrAddressTaken, a.Address, node.Name)
+			return false, fmt.Errorf("%w: %s is %s", join.ErrAddressTaken, a.Address, node.Name)
 		}
 	}
 	members, err := s.members.List(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, m := range members {
 		if registered[m.Name] || time.Since(m.Admitted) > joiningFor {
@@ -138,12 +153,12 @@ func (s *site) clash(ctx context.Context, a join.Application) error {
 		}
 		switch sameName, sameAddress := m.Name == a.Node, m.Address == a.Address; {
 		case sameName && !sameAddress:
-			return fmt.Errorf("%w: a machine at %s is joining as %s", join.ErrNameTaken, m.Address, m.Name)
+			return false, fmt.Errorf("%w: a machine at %s is joining as %s", join.ErrNameTaken, m.Address, m.Name)
 		case sameAddress && !sameName:
-			return fmt.Errorf("%w: %s is joining from %s", join.ErrAddressTaken, m.Name, m.Address)
+			return false, fmt.Errorf("%w: %s is joining from %s", join.ErrAddressTaken, m.Name, m.Address)
 		}
 	}
-	return nil
+	return replaces, nil
 }
 
 // reach tries the machine's ports from here.
@@ -177,7 +192,8 @@ const maxReach = 8
 
 // Admit implements join.Site. What can fail comes before the token is used.
 func (s *site) Admit(ctx context.Context, a join.Application) (join.Admission, error) {
-	if _, err := s.judge(ctx, a); err != nil {
+	_, replaces, err := s.judge(ctx, a)
+	if err != nil {
 		return join.Admission{}, err
 	}
 	leaves := WorkerLeaves(a.Node, a.Address, a.Role)
@@ -188,15 +204,50 @@ func (s *site) Admit(ctx context.Context, a join.Application) (join.Admission, e
 	if err != nil {
 		return join.Admission{}, err
 	}
+	key, err := keyOf(a.Requests[join.NodeLeaf])
+	if err != nil {
+		return join.Admission{}, err
+	}
+	if replaces || s.Config.Site.RequireApproval {
+		if err := s.approved(ctx, a, key, replaces); err != nil {
+			return join.Admission{}, err
+		}
+	}
 	if _, err := s.tokens.Redeem(ctx, a.TokenID, a.Secret, a.Role, useOf(a)); err != nil {
 		return join.Admission{}, err
 	}
-	member := join.Member{Name: a.Node, Address: a.Address, Role: a.Role, Token: a.TokenID.String(), Admitted: time.Now().UTC()}
+	member := join.Member{Name: a.Node, Address: a.Address, Role: a.Role, Token: a.TokenID.String(), Admitted: time.Now().UTC(), Keys: []join.Key{key}}
 	if err := s.members.Put(ctx, member); err != nil {
+		return join.Admission{}, err
+	}
+	if replaces { // its pods are started elsewhere, or on the new one
+		old := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: a.Node}}
+		if err := client.IgnoreNotFound(s.client.Delete(ctx, old)); err != nil {
+			return join.Admission{}, err
+		}
+	}
+	if err := s.waiting.Remove(ctx, a.Node); err != nil {
 		return join.Admission{}, err
 	}
 	s.Log.Info("machine let in", "node", a.Node, "address", a.Address, "role", a.Role, "token", member.Token)
 	return join.Admission{Authorities: s.pki.Authorities(), Certificates: certificates, Servers: s.servers()}, nil
+}
+
+// approved asks whether somebody has approved of the machine, and puts it on the list of those that wait if not.
+func (s *site) approved(ctx context.Context, a join.Application, key join.Key, replaces bool) error {
+	r, err := s.waiting.Ask(ctx, join.Request{Name: a.Node, Address: a.Address, Role: a.Role, Key: key, Token: a.TokenID.String(), Replaces: replaces})
+	if err != nil {
+		return err
+	}
+	return r.Verdict()
+}
+
+func keyOf(csr []byte) (join.Key, error) {
+	info, err := pki.PublicKey(csr)
+	if err != nil {
+		return "", fmt.Errorf("%w: certificate %s: %w", join.ErrBadRequest, join.NodeLeaf, err)
+	}
+	return join.KeyOf(info), nil
 }
 
 // sign signs requests for the leaves of a node.
@@ -217,21 +268,31 @@ func (s *site) sign(leaves []pki.Leaf, requests map[string][]byte) (map[string][
 }
 
 // Renew implements join.Site.
-func (s *site) Renew(ctx context.Context, name string, r join.Renewal) (join.Renewed, error) {
-	member, err := s.members.Get(ctx, name)
+func (s *site) Renew(ctx context.Context, c join.Caller, r join.Renewal) (join.Renewed, error) {
+	member, err := s.members.Get(ctx, c)
 	if err != nil {
 		return join.Renewed{}, err
 	}
 	certificates, err := s.sign(WorkerLeaves(member.Name, member.Address, member.Role), r.Requests)
-	if err == nil {
-		s.Log.Info("certificates of a node renewed", "node", name, "certificates", len(certificates))
+	if err != nil {
+		return join.Renewed{}, err
 	}
-	return join.Renewed{Certificates: certificates}, err
+	if csr, ok := r.Requests[join.NodeLeaf]; ok {
+		key, err := keyOf(csr)
+		if err == nil {
+			err = s.members.AddKey(ctx, c, key)
+		}
+		if err != nil {
+			return join.Renewed{}, err
+		}
+	}
+	s.Log.Info("certificates of a node renewed", "node", c.Name, "certificates", len(certificates))
+	return join.Renewed{Certificates: certificates}, nil
 }
 
 // Servers implements join.Site.
-func (s *site) Servers(ctx context.Context, name string) (join.Servers, error) {
-	if _, err := s.members.Get(ctx, name); err != nil {
+func (s *site) Servers(ctx context.Context, c join.Caller) (join.Servers, error) {
+	if _, err := s.members.Get(ctx, c); err != nil {
 		return join.Servers{}, err
 	}
 	return s.servers(), nil
