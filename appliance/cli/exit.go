@@ -57,6 +57,7 @@ const (
 	CodeNotPossible   Code = 53
 	CodeNotMember     Code = 54
 	CodeNotApproved   Code = 55
+	CodePath          Code = 56
 	CodeInterrupted   Code = 130
 )
 
@@ -126,6 +127,7 @@ func sentinelCodes() []struct {
 		{join.ErrNotPossible, CodeNotPossible},
 		{join.ErrNotMember, CodeNotMember},
 		{join.ErrNotApproved, CodeNotApproved},
+		{join.ErrPath, CodePath},
 		{context.Canceled, CodeInterrupted},
 		{context.DeadlineExceeded, CodeTimeout},
 		{os.ErrDeadlineExceeded, CodeTimeout},

@@ -18,6 +18,7 @@ import (
 	"islet/appliance/host"
 	"islet/appliance/install"
 	"islet/appliance/join"
+	"islet/appliance/kubelet"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
 	"islet/appliance/reset"
@@ -30,6 +31,7 @@ type joinFlags struct {
 	name    string
 	address string
 	labels  map[string]string
+	pool    string
 	plan    bool
 	patient time.Duration
 }
@@ -57,6 +59,7 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.StringVar(&f.name, "name", "", "`NAME` of the node (default: the first label of the hostname)")
 	flags.StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the node (default: the one from which the site is reached)")
 	flags.StringToStringVar(&f.labels, "labels", nil, "Kubernetes labels of the node, `KEY=VALUE,...`")
+	flags.StringVar(&f.pool, "pool", "", "`NAME` of the group of machines that the node belongs to")
 	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
 	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
 	f.addFlags(cmd)
@@ -158,6 +161,12 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, local net
 	if err != nil && facts.Hostname == "" {
 		return join.Application{}, err
 	}
+	if f.pool != "" {
+		if f.labels == nil {
+			f.labels = map[string]string{}
+		}
+		f.labels[kubelet.PoolLabel] = f.pool
+	}
 	c := config.Default()
 	c.Node = config.Node{Name: f.name, Address: local, Role: token.Role, Labels: f.labels}
 	if f.address != "" {
@@ -180,12 +189,20 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, local net
 // consult asks the site whether it would take this machine, while the ports that the site must reach are open.
 func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.Application, o *install.Options) (config.Config, error) {
 	listeners := listenForSite(ctx, &a)
+	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
+	if err == nil {
+		a.ProbePort = vxlanPort
+		defer probes.Close()
+	}
 	answer, err := client.Consult(ctx, a)
 	for _, l := range listeners {
 		_ = l.Close()
 	}
 	if err != nil {
 		return config.Config{}, err
+	}
+	if err := probes.Check(ctx, answer.Probe, client.Server.Addr(), a.Address); err != nil {
+		return config.Config{}, Advise(err, "open 8472/udp between the machines; where large ones get lost, let the switches between carry them, or set a smaller network.mtu for the site")
 	}
 	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
 		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
@@ -215,7 +232,10 @@ func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
 	return listeners
 }
 
-const kubeletPort = 10250
+const (
+	kubeletPort = 10250
+	vxlanPort   = 8472
+)
 
 // enter asks to be let in and keeps what it gets.
 func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a join.Application, l layout.Layout) error {

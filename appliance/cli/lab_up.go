@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ type labUpFlags struct {
 	hosts    int
 	configs  []string
 	noServer bool
+	join     bool
 	keep     bool
 	subnet   string
 	mtu      int
@@ -39,6 +41,7 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
 		Example: `  appliance lab up
   appliance lab up --name rehearsal --hosts 3 --config site.yaml
   appliance lab up --hosts 2 --config node1=first.yaml --config node2=second.yaml
+  appliance lab up --hosts 3 --join                       one site: a server and two agents
   appliance lab up --no-server --cpus 1 --memory 2048     a bare, small host`,
 	}
 	f := cmd.Flags()
@@ -46,11 +49,13 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
 	f.IntVar(&flags.hosts, "hosts", 1, "`NUMBER` of hosts")
 	f.StringArrayVar(&flags.configs, "config", nil, "answer `FILE` for all hosts, or HOST=FILE for one; may be repeated")
 	f.BoolVar(&flags.noServer, "no-server", false, "boot the hosts with nothing running in them")
+	f.BoolVar(&flags.join, "join", false, "make one site of the hosts: the first is its server, the others join it")
 	f.BoolVar(&flags.keep, "keep", false, "if it fails, leave what is there for a look")
 	f.StringVar(&flags.subnet, "subnet", "10.77.0.0/24", "IPv4 `PREFIX` of the lab; labs do not see each other and may share it")
 	f.IntVar(&flags.mtu, "mtu", 1500, "largest packet, in `BYTES`, of the links")
 	f.Float64Var(&flags.limits.CPUs, "cpus", 0, "processor `CORES` each host may use (default: all)")
 	f.Int64Var(&flags.limits.MemoryMiB, "memory", 0, "memory each host may use, in `MIB` (default: all)")
+	cmd.MarkFlagsMutuallyExclusive("join", "no-server")
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		spec, err := c.spec(flags)
@@ -60,6 +65,16 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
 		l, err := c.layout().Up(cmd.Context(), spec, c.env.Logger())
 		if err != nil {
 			return err
+		}
+		if flags.join {
+			begun := time.Now()
+			say := func(format string, args ...any) error {
+				_, err := fmt.Fprintf(c.env.Stdio.Err, "%6.1fs  "+format+"\n", append([]any{time.Since(begun).Seconds()}, args...)...)
+				return err
+			}
+			if err := c.joinAll(cmd.Context(), l, say); err != nil {
+				return err
+			}
 		}
 		view, err := viewLab(cmd.Context(), l)
 		if err != nil {
@@ -109,7 +124,7 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 		if !ok {
 			content, ok = configs[""]
 		}
-		if !ok && !flags.noServer {
+		if !ok && !flags.noServer && (i == 0 || !flags.join) {
 			if content, err = labConfig(flags.name); err != nil {
 				return lab.Spec{}, err
 			}

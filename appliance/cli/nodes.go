@@ -33,7 +33,7 @@ func newNodeCommand(env *Env) *cobra.Command {
   appliance node uncordon press2   after it
   appliance node remove press2`,
 	}
-	cmd.AddCommand(newNodeListCommand(env), newNodeRemoveCommand(env), newNodeApproveCommand(env), newNodeRefuseCommand(env),
+	cmd.AddCommand(newNodeListCommand(env), newNodeShowCommand(env), newNodeLabelCommand(env), newNodeRemoveCommand(env), newNodeApproveCommand(env), newNodeRefuseCommand(env),
 		newNodeKubectlCommand(env, "cordon", "Let no new pods onto a node", "Keeps new pods off the node; those that run there go on."),
 		newNodeKubectlCommand(env, "uncordon", "Let pods onto a node again", "Takes back `cordon` and `drain`."),
 		newNodeKubectlCommand(env, "drain", "Move the pods of a node elsewhere", "Keeps new pods off the node and moves those that run there, as far as their disruption budgets allow. Pods of the\nplatform that every node has stay.", drainFlags...),
@@ -49,6 +49,7 @@ var drainFlags = []string{"--ignore-daemonsets", "--delete-emptydir-data", "--fo
 type siteNode struct {
 	Name        string      `json:"name"`
 	Role        config.Role `json:"role"`
+	Pool        string      `json:"pool,omitempty"`
 	Address     netip.Addr  `json:"address"`
 	State       string      `json:"state"` // ready, not-ready, unreachable, joining, waiting (for approval) or refused
 	Detail      string      `json:"detail,omitempty"`
@@ -121,7 +122,7 @@ func siteNodes(registered []corev1.Node, members []join.Member) []siteNode {
 	nodes := []siteNode{}
 	for _, r := range registered {
 		n := siteNode{
-			Name: r.Name, Role: config.Role(r.Labels[kubelet.RoleLabel]), Schedulable: !r.Spec.Unschedulable,
+			Name: r.Name, Role: config.Role(r.Labels[kubelet.RoleLabel]), Pool: r.Labels[kubelet.PoolLabel], Schedulable: !r.Spec.Unschedulable,
 			Version: r.Status.NodeInfo.KubeletVersion, Joined: r.CreationTimestamp.UTC(), State: "not-ready",
 		}
 		for _, a := range r.Status.Addresses {
@@ -161,13 +162,13 @@ func siteNodes(registered []corev1.Node, members []join.Member) []siteNode {
 
 func printNodes(out io.Writer, nodes []siteNode) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tROLE\tADDRESS\tSTATE\tKUBERNETES\tJOINED\t")
+	fmt.Fprintln(w, "NAME\tROLE\tPOOL\tADDRESS\tSTATE\tKUBERNETES\tJOINED\t")
 	for _, n := range nodes {
 		state := n.State
 		if !n.Schedulable && n.Version != "" {
 			state += ", takes no pods"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Role, n.Address, state, n.Version, n.Joined.Local().Format(time.DateTime), n.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Role, n.Pool, n.Address, state, n.Version, n.Joined.Local().Format(time.DateTime), n.Detail)
 	}
 	return w.Flush()
 }

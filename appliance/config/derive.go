@@ -7,8 +7,8 @@ import (
 	"islet/appliance/host"
 )
 
-// vxlanOverhead is what encapsulation takes of a link's MTU over IPv4: 14 Ethernet, 20 IP, 8 UDP, 8 VXLAN.
-const vxlanOverhead = 50
+// VXLANOverhead is what encapsulation takes of a link's MTU over IPv4: 14 Ethernet, 20 IP, 8 UDP, 8 VXLAN.
+const VXLANOverhead = 50
 
 // Derived is what follows from the configuration and the machine together. Everything that needs a
 // node name, an address or an MTU takes it from here.
@@ -72,7 +72,7 @@ func (j *judge) backend(c Config, facts host.Facts) (_ Backend, direct bool) {
 func (j *judge) mtu(c Config, backend Backend, link host.Interface) int {
 	largest := link.MTU
 	if backend == BackendVXLAN {
-		largest -= vxlanOverhead
+		largest -= VXLANOverhead
 	}
 	if c.Network.MTU == 0 {
 		return largest

@@ -41,6 +41,8 @@ type Application struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	// Ports are TCP ports on which the machine listens while it asks: can the server reach them?
 	Ports []uint16 `json:"ports,omitempty"`
+	// ProbePort is the UDP port on which it waits for a Probe; 0 for none.
+	ProbePort uint16 `json:"probePort,omitempty"`
 	// Requests are certificate requests by the names of the leaves, PEM.
 	Requests map[string][]byte `json:"requests,omitempty"`
 }
@@ -49,7 +51,7 @@ type Application struct {
 type Consultation struct {
 	Config []byte `json:"config"` // the answer file that it would get, YAML
 	Servers
-	MTU       int               `json:"mtu"`       // of the pods on the server
+	Probe     Probe             `json:"probe"`     // that was sent
 	Unreached map[uint16]string `json:"unreached"` // of the ports it asked about, and why
 }
 

@@ -96,7 +96,7 @@ func Serve(ctx context.Context, address string, id Identity, site Site, log *slo
 	if srv.Shutdown(stop) != nil {
 		_ = srv.Close() // what is still being answered is cut off
 	}
-	<-served
+	<-served //nolint:errcheck // it says that the server was closed
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (p *penalty) serve(err error) error {
 	}
 	p.serving <- struct{}{}
 	defer func() { <-p.serving }()
-	time.Sleep(failedDelay)
+	<-time.After(failedDelay)
 	return err
 }
 

@@ -293,7 +293,7 @@ func TestJoinAndRenew(t *testing.T) {
 		return map[string][]byte{NodeLeaf: certificate}
 	}
 	servers := Servers{API: []netip.AddrPort{netip.MustParseAddrPort("10.77.0.11:6443"), netip.MustParseAddrPort("[fd00::1]:6443")}, Node: []netip.AddrPort{r.at}}
-	consultation := Consultation{Config: []byte("site: plant 4\n"), Servers: servers, MTU: 1450, Unreached: map[uint16]string{10250: "no route"}}
+	consultation := Consultation{Config: []byte("site: plant 4\n"), Servers: servers, Probe: Probe{Small: 128, Full: 1500}, Unreached: map[uint16]string{10250: "no route"}}
 	var admission Admission
 	d.consult = func(Application) (Consultation, error) { return consultation, nil }
 	d.admit = func(_ context.Context, a Application) (Admission, error) {

@@ -27,6 +27,9 @@ const Name = "kubelet"
 // RoleLabel says on a node of Kubernetes whether it is a server or an agent.
 const RoleLabel = "node.islet.dev/role"
 
+// PoolLabel names the group of machines that a node belongs to.
+const PoolLabel = "node.islet.dev/pool"
+
 // LeafClient is the name of the kubelet's own certificate, with which the node speaks to the API.
 const LeafClient = "kubelet"
 

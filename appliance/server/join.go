@@ -94,7 +94,11 @@ func (s *site) Consult(ctx context.Context, a join.Application) (join.Consultati
 	if err != nil {
 		return join.Consultation{}, err
 	}
-	return join.Consultation{Config: answers, Servers: s.servers(), MTU: s.derived.MTU, Unreached: reach(ctx, a.Address, a.Ports)}, nil
+	c := join.Consultation{Config: answers, Servers: s.servers(), Unreached: reach(ctx, a.Address, a.Ports)}
+	if a.ProbePort != 0 && s.derived.Backend == config.BackendVXLAN {
+		c.Probe, err = join.SendProbe(ctx, netip.AddrPortFrom(a.Address, a.ProbePort), s.derived.MTU+config.VXLANOverhead)
+	}
+	return c, err
 }
 
 // judge says whether the machine may join, what its answer file would be, and whether it takes the place of a node that is
