@@ -17,7 +17,7 @@ import (
 func (b *bench) firstBoot(ctx context.Context) error {
 	b.say("first boot, from the bare file")
 	begun := time.Now()
-	if err := b.boot(ctx); err != nil {
+	if err := b.boot(ctx, 1); err != nil {
 		return err
 	}
 	if err := poll(ctx, 3*time.Minute, "node Ready", b.componentReady("node")); err != nil {
@@ -109,7 +109,7 @@ func (b *bench) idleUse(ctx context.Context) error {
 	if err := sleep(ctx, b.settle); err != nil {
 		return err
 	}
-	before, err := b.processes()
+	before, err := processesOf(b.host)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (b *bench) idleUse(ctx context.Context) error {
 	if err := sleep(ctx, b.idle); err != nil {
 		return err
 	}
-	after, err := b.processes()
+	after, err := processesOf(b.host)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"islet/appliance/lab"
 )
 
 // kind says on whose account a process goes.
@@ -60,9 +62,9 @@ func (l processes) byPID() map[int]process {
 	return out
 }
 
-// processes reads /proc of every process of the host.
-func (b *bench) processes() (processes, error) {
-	pids, err := b.host.Processes()
+// processesOf reads /proc of every process of a host.
+func processesOf(host *lab.Host) (processes, error) {
+	pids, err := host.Processes()
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			err = errors.Join(err, b.lab.Down(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts} {
+	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts, b.site} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -78,8 +78,8 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.out, "== "+format+"\n", args...)
 }
 
-// boot makes the lab with one host that runs the file as a server.
-func (b *bench) boot(ctx context.Context) error {
+// boot makes the lab. Its first host runs the file as a server; others are bare, and run it once they have joined.
+func (b *bench) boot(ctx context.Context, hosts int) error {
 	c := config.Default()
 	c.Site.Name = labName
 	answer, err := config.Marshal(c, false)
@@ -90,19 +90,22 @@ func (b *bench) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.lab, err = lab.Up(ctx, lab.Spec{
-		Name: labName, Executable: executable, Subnet: netip.MustParsePrefix("10.77.0.0/24"),
-		Hosts: []lab.HostSpec{{
-			Name: "node1", Boot: lab.Service{Args: []string{"appliance", "server"}},
-			Files: map[string]lab.File{layout.Default().Config(): {Data: answer, Mode: 0o600}},
-		}},
-	}, slog.New(slog.DiscardHandler))
+	spec := lab.Spec{Name: labName, Executable: executable, Subnet: netip.MustParsePrefix("10.77.0.0/24")}
+	for i := range hosts {
+		spec.Hosts = append(spec.Hosts, lab.HostSpec{Name: fmt.Sprintf("node%d", i+1), Boot: lab.Service{Args: []string{"appliance", "server"}}})
+	}
+	spec.Hosts[0].Files = map[string]lab.File{layout.Default().Config(): {Data: answer, Mode: 0o600}}
+	b.lab, err = lab.Up(ctx, spec, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	b.host = b.lab.Hosts()[0]
-	b.client = api.NewClient(b.host.Path(layout.Default().APISocket()))
+	b.client = clientOf(b.host)
 	return nil
+}
+
+func clientOf(host *lab.Host) *api.Client {
+	return api.NewClient(host.Path(layout.Default().APISocket()))
 }
 
 // poll asks until done says so, every 20 ms.
@@ -128,8 +131,11 @@ func poll(ctx context.Context, timeout time.Duration, what string, done func(con
 	}
 }
 
-func (b *bench) allReady(ctx context.Context) error {
-	status, err := b.client.Status(ctx)
+func (b *bench) allReady(ctx context.Context) error { return ready(ctx, b.client) }
+
+// ready complains while a component of a host is not.
+func ready(ctx context.Context, client *api.Client) error {
+	status, err := client.Status(ctx)
 	if err == nil && !status.Ready {
 		err = errors.New("not ready")
 	}

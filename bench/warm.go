@@ -143,7 +143,7 @@ func (b *bench) timeFloor(ctx context.Context, api client.Client, children []str
 // killEngines ends what was started by hand; pods are left alone.
 func (b *bench) killEngines(ctx context.Context) error {
 	return poll(ctx, 10*time.Second, "the engines to end", func(context.Context) error {
-		all, err := b.processes()
+		all, err := processesOf(b.host)
 		if err != nil {
 			return err
 		}
