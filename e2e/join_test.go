@@ -19,7 +19,6 @@ import (
 	"islet/appliance/cli"
 	"islet/appliance/component"
 	"islet/appliance/config"
-	"islet/appliance/health"
 	"islet/appliance/join"
 	"islet/appliance/lab"
 )
@@ -386,11 +385,14 @@ func (s *plant) removeAndReplace(t *testing.T) {
 	if code := s.exitCode(t, "node", "remove", "node9", "--yes"); code != int(cli.CodeNotMember) {
 		t.Errorf("removal of nobody: exit code %d", code)
 	}
-	s.run(t, "appliance", "node", "remove", agent.host.Name(), "--yes")
-	await(t, time.Minute, "the agent knows", func(ctx context.Context) error {
-		status, err := agent.daemon().Status(ctx)
-		if err == nil && !slices.ContainsFunc(status.Problems, func(p health.Active) bool { return p.Code == "node-removed" }) {
-			err = fmt.Errorf("problems %+v", status.Problems)
+	out := s.run(t, "appliance", "node", "remove", agent.host.Name(), "--yes")
+	if !strings.Contains(out, "its machine is being cleaned") {
+		t.Error(out)
+	}
+	await(t, time.Minute, "the machine is clean", func(ctx context.Context) error {
+		out, err := agent.host.Output(ctx, "sh", "-c", "ls -d /etc/appliance /var/lib/appliance /run/appliance 2>/dev/null; ip -br link | grep -v -e ^lo -e ^eth0; true")
+		if err == nil && out != "" {
+			err = fmt.Errorf("there is still:\n%s", out)
 		}
 		return err
 	})
@@ -398,15 +400,8 @@ func (s *plant) removeAndReplace(t *testing.T) {
 	if err != nil || len(pods.Items) > 0 {
 		t.Errorf("%d pods of the sample application are still there (%v)", len(pods.Items), err)
 	}
-	if err := agent.host.StopBoot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	agent.run(t, "appliance", "reset", "--yes")
 	token, _ := s.newToken(t)
 	agent.run(t, "appliance", "join", "--token", token)
-	if err := agent.host.StartBoot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	await(t, readyLimit, "the agent is ready again", agent.ready)
 	s.replace(t, anew)
 	s.nodes(t)

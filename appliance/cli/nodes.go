@@ -144,6 +144,9 @@ func siteNodes(registered []corev1.Node, members []join.Member) []siteNode {
 		nodes = append(nodes, n)
 	}
 	for _, m := range members {
+		if m.Removed != nil {
+			continue
+		}
 		i := slices.IndexFunc(nodes, func(n siteNode) bool { return n.Name == m.Name })
 		if i < 0 {
 			nodes = append(nodes, siteNode{Name: m.Name, Role: m.Role, Address: m.Address, State: "joining", Joined: m.Admitted, Token: m.Token})
@@ -273,22 +276,25 @@ func confirmWords(ctx context.Context, env *Env, r join.Request) error {
 }
 
 func newNodeRemoveCommand(env *Env) *cobra.Command {
-	var yes bool
+	f := new(removeFlags)
 	cmd := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a node from the site", Args: cobra.ExactArgs(1), ValidArgsFunction: completeNodes,
+		Use: "remove NAME", Short: "Remove a node from the site, and clean its machine", Args: cobra.ExactArgs(1), ValidArgsFunction: completeNodes,
 		Long: `Moves the node's pods elsewhere if it can still be reached, takes it out of Kubernetes and lets it have no new
-certificates. The machine itself is cleaned by ` + "`appliance reset`" + ` on it. What pods keep in local volumes of that
-machine stays there, and is lost to the site.
+certificates. Its machine then cleans itself as ` + "`appliance reset`" + ` does, local volumes included; one that is off does so when it
+is back. --keep-machine leaves it alone.
 
 Without --yes it asks for the node's name. It may be interrupted anywhere: run it again to go on.`,
-		Example: "  appliance node remove press2\n  appliance node remove press2 --yes",
+		Example: "  appliance node remove press2\n  appliance node remove press2 --keep-machine",
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return removeNode(cmd.Context(), env, args[0], yes) }
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&f.keep, "keep-machine", false, "do not clean the machine: `appliance reset` on it does that later")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), env, args[0]) }
 	return cmd
 }
 
-func removeNode(ctx context.Context, env *Env, name string, yes bool) error {
+type removeFlags struct{ yes, keep bool }
+
+func (f *removeFlags) run(ctx context.Context, env *Env, name string) error {
 	site, err := openCluster()
 	if err != nil {
 		return err
@@ -304,7 +310,7 @@ func removeNode(ctx context.Context, env *Env, name string, yes bool) error {
 	case nodes[i].Role == config.RoleServer:
 		return Exit(CodeNotPossible, Advise(fmt.Errorf("%s is the site's only server: the site is nothing without it", name), "to end the site, `appliance reset` on every node, agents first"))
 	}
-	if err := confirmRemoval(ctx, env, name, yes); err != nil {
+	if err := f.confirm(ctx, env, name); err != nil {
 		return err
 	}
 	if nodes[i].State == "ready" {
@@ -312,25 +318,73 @@ func removeNode(ctx context.Context, env *Env, name string, yes bool) error {
 			return Advise(err, "the node is still a member; what keeps its pods is told above. Run the command again to go on")
 		}
 	}
+	members := server.Members(site.client)
+	if f.keep {
+		err = members.Remove(ctx, name)
+	} else {
+		err = members.Dismiss(ctx, name)
+	}
 	node := &corev1.Node{}
 	node.Name = name
-	err = errors.Join(server.Members(site.client).Remove(ctx, name), client.IgnoreNotFound(site.client.Delete(ctx, node)))
-	if err != nil {
+	if err := errors.Join(err, client.IgnoreNotFound(site.client.Delete(ctx, node))); err != nil {
 		return explainCluster(err)
 	}
-	_, err = fmt.Fprintf(env.Stdio.Out, "%s is no longer a node of the site. On the machine itself: appliance reset\n", name)
+	return f.tell(ctx, env, members, nodes[i])
+}
+
+// leaveWait is more than the time between two questions of an agent.
+const leaveWait = 45 * time.Second
+
+// tell says what becomes of the machine: it waits until one that was ready begins to clean itself.
+func (f *removeFlags) tell(ctx context.Context, env *Env, members join.Members, n siteNode) error {
+	what := "the machine cleans itself when it is back; or on it: appliance reset"
+	switch {
+	case f.keep:
+		what = "on the machine itself: appliance reset"
+	case n.State == "ready":
+		fmt.Fprintf(env.Stdio.Err, "%s is no longer a node of the site; waiting until its machine has heard of it, %s at most\n", n.Name, leaveWait)
+		if heard, err := awaitLeft(ctx, members, n.Name); err != nil {
+			return err
+		} else if heard {
+			what = "its machine is being cleaned"
+		}
+	}
+	_, err := fmt.Fprintf(env.Stdio.Out, "%s is no longer a node of the site: %s\n", n.Name, what)
 	return err
 }
 
-func confirmRemoval(ctx context.Context, env *Env, name string, yes bool) error {
-	if yes {
+// awaitLeft waits until a member that was dismissed has gone.
+func awaitLeft(ctx context.Context, members join.Members, name string) (bool, error) {
+	for deadline := time.Now().Add(leaveWait); time.Now().Before(deadline); {
+		all, err := members.List(ctx)
+		if err != nil {
+			return false, explainCluster(err)
+		}
+		if !slices.ContainsFunc(all, func(m join.Member) bool { return m.Name == name }) {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+	return false, nil
+}
+
+func (f *removeFlags) confirm(ctx context.Context, env *Env, name string) error {
+	if f.yes {
 		return nil
 	}
 	in, ok := terminal(env)
 	if !ok {
 		return Exit(CodeUsage, Advise(errors.New("this removes a node, and there is no terminal to ask on"), "give --yes"))
 	}
-	answer, err := ask(ctx, env, in, "Its pods will move, and what they keep on its disk is lost to the site. To go on, type the node's name ("+name+"): ")
+	lost := "Its pods will move, and its machine is cleaned: what they keep on its disk is lost."
+	if f.keep {
+		lost = "Its pods will move, and what they keep on its disk is lost to the site."
+	}
+	answer, err := ask(ctx, env, in, lost+" To go on, type the node's name ("+name+"): ")
 	if err == nil && answer != name {
 		err = Exit(CodeUsage, errors.New("that is not the node's name: nothing was done"))
 	}

@@ -122,6 +122,14 @@ func (c *Client) Servers(ctx context.Context) (Servers, error) {
 	return call[Servers](ctx, c, http.MethodGet, serversPath, nil)
 }
 
+// Left tells a server that this node, which was removed, cleans its machine now.
+func (c *Client) Left(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	_, err := call[struct{}](ctx, c, http.MethodPost, leftPath, nil)
+	return err
+}
+
 // Admit asks to be let in.
 func (c *Client) Admit(ctx context.Context, a Application) (Admission, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)

@@ -15,8 +15,11 @@ import (
 	"islet/appliance/config"
 )
 
-// ErrNotMember is returned for a node that the site has removed, or never let in.
-var ErrNotMember = errors.New("this site has no such node")
+// What a node is told that asks a site to which it does not belong.
+var (
+	ErrNotMember = errors.New("this site has no such node")
+	ErrRemoved   = errors.New("this site has removed the node, and wants its machine cleaned")
+)
 
 // Member is a node that a site let in.
 type Member struct {
@@ -28,6 +31,8 @@ type Member struct {
 	// Keys are those of its node certificates, the newest last. A machine that took the name has others, so the one before
 	// it gets nothing any more.
 	Keys []Key `json:"keys,omitempty"`
+	// Removed members are kept until their machine has heard of it.
+	Removed *time.Time `json:"removed,omitempty"`
 }
 
 // maxKeys is how many of its own earlier keys a node may still use: an answer with a new certificate can get lost.
@@ -55,7 +60,7 @@ func (m Members) Put(ctx context.Context, new Member) error {
 	return err
 }
 
-// Get returns the member that the caller is, or ErrNotMember.
+// Get returns the member that the caller is, or ErrNotMember or ErrRemoved.
 func (m Members) Get(ctx context.Context, c Caller) (Member, error) {
 	member, err := m.records().get(ctx, c.Name)
 	switch {
@@ -63,8 +68,19 @@ func (m Members) Get(ctx context.Context, c Caller) (Member, error) {
 		return member, fmt.Errorf("%w: %s", ErrNotMember, c.Name)
 	case err == nil && !slices.Contains(member.Keys, c.Key):
 		return member, fmt.Errorf("%w: another machine has taken the place of %s", ErrNotMember, c.Name)
+	case err == nil && member.Removed != nil:
+		return member, fmt.Errorf("%w: %s, at %s", ErrRemoved, c.Name, member.Removed.Format(time.DateTime))
 	}
 	return member, err
+}
+
+// Dismiss removes a member, which is told to clean its machine when it asks the next time.
+func (m Members) Dismiss(ctx context.Context, name string) error {
+	_, err := m.records().change(ctx, name, func(member *Member) error {
+		member.Removed = new(Clock(nil).now())
+		return nil
+	})
+	return client.IgnoreNotFound(err)
 }
 
 // AddKey lets a member use a new key from now on.

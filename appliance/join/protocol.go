@@ -103,6 +103,7 @@ var failures = []struct {
 	{"address-taken", ErrAddressTaken, http.StatusConflict},
 	{"not-possible", ErrNotPossible, http.StatusConflict},
 	{"not-member", ErrNotMember, http.StatusForbidden},
+	{"removed", ErrRemoved, http.StatusGone},
 	{"awaiting-approval", ErrAwaitingApproval, http.StatusConflict},
 	{"not-approved", ErrNotApproved, http.StatusForbidden},
 	{"too-many", ErrTooMany, http.StatusTooManyRequests},

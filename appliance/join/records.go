@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,16 @@ type records[T any] struct {
 	client    client.Client
 	namespace string
 	kind      string // names the secrets, their type and label, such as "join-token"
+}
+
+// Clock tells the time in whole seconds of UTC; nil is the machine's clock.
+type Clock func() time.Time
+
+func (c Clock) now() time.Time {
+	if c == nil {
+		c = time.Now
+	}
+	return c().UTC().Truncate(time.Second)
 }
 
 const recordKey = "record.json"

@@ -72,14 +72,7 @@ func (r Record) usedBy(by Use) bool {
 type Registry struct {
 	Client    client.Client
 	Namespace string
-	Now       func() time.Time // time.Now when nil
-}
-
-func (g Registry) now() time.Time {
-	if g.Now != nil {
-		return g.Now().UTC()
-	}
-	return time.Now().UTC().Truncate(time.Second)
+	Clock     Clock
 }
 
 func (g Registry) records() records[Record] {
@@ -88,7 +81,7 @@ func (g Registry) records() records[Record] {
 
 // Create makes a token good for a time and a number of machines, and forgets those that ended long ago.
 func (g Registry) Create(ctx context.Context, t Token, ttl time.Duration, uses int, note string) (Record, error) {
-	hash, now := t.Secret.Hash(), g.now()
+	hash, now := t.Secret.Hash(), g.Clock.now()
 	record := Record{
 		ID: t.ID.String(), Hash: hex.EncodeToString(hash[:]), Role: t.Role, Note: note,
 		Created: now, Expires: now.Add(ttl), MaxUses: uses,
@@ -118,7 +111,7 @@ func (g Registry) List(ctx context.Context) ([]Record, error) {
 func (g Registry) Revoke(ctx context.Context, id ID) (Record, error) {
 	r, err := g.records().change(ctx, id.String(), func(r *Record) error {
 		if r.Revoked == nil {
-			r.Revoked = new(g.now())
+			r.Revoked = new(g.Clock.now())
 		}
 		return nil
 	})
@@ -131,14 +124,14 @@ func (g Registry) Check(ctx context.Context, id ID, secret Secret, role config.R
 	if err != nil {
 		return unknown(err)
 	}
-	return r.admits(secret, role, by, g.now())
+	return r.admits(secret, role, by, g.Clock.now())
 }
 
 // Redeem uses a token for a machine. A machine that has used it before may do so again while the token lives. Two servers
 // never both grant the last use.
 func (g Registry) Redeem(ctx context.Context, id ID, secret Secret, role config.Role, by Use) (Record, error) {
 	r, err := g.records().change(ctx, id.String(), func(r *Record) error {
-		by.At = g.now()
+		by.At = g.Clock.now()
 		if err := r.admits(secret, role, by, by.At); err != nil {
 			return err
 		}

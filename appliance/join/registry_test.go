@@ -23,7 +23,7 @@ type office struct {
 
 func newOffice() *office {
 	o := &office{at: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
-	o.Registry = Registry{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Now: func() time.Time { return o.at }}
+	o.Registry = Registry{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Clock: func() time.Time { return o.at }}
 	return o
 }
 

@@ -57,14 +57,7 @@ func (r Request) Verdict() error {
 type Requests struct {
 	Client    client.Client
 	Namespace string
-	Now       func() time.Time // time.Now when nil
-}
-
-func (q Requests) now() time.Time {
-	if q.Now != nil {
-		return q.Now().UTC()
-	}
-	return time.Now().UTC().Truncate(time.Second)
+	Clock     Clock
 }
 
 func (q Requests) records() records[Request] {
@@ -74,7 +67,7 @@ func (q Requests) records() records[Request] {
 // Ask notes that the machine waits, and returns what has been decided about it. A machine with another key is another
 // machine: what was decided about the last one does not count for it, and while that one still waits the name is taken.
 func (q Requests) Ask(ctx context.Context, asks Request) (Request, error) {
-	asks.Asked, asks.Seen = q.now(), q.now()
+	asks.Asked, asks.Seen = q.Clock.now(), q.Clock.now()
 	r, err := q.records().change(ctx, asks.Name, func(r *Request) error {
 		if r.Key == asks.Key && r.Address == asks.Address {
 			r.Seen, r.Replaces = asks.Seen, asks.Replaces
@@ -100,9 +93,9 @@ func (q Requests) Decide(ctx context.Context, name string, key Key, approve bool
 		}
 		r.Approved, r.Refused = nil, nil
 		if approve {
-			r.Approved = new(q.now())
+			r.Approved = new(q.Clock.now())
 		} else {
-			r.Refused = new(q.now())
+			r.Refused = new(q.Clock.now())
 		}
 		return nil
 	})
@@ -120,7 +113,7 @@ func (q Requests) List(ctx context.Context) ([]Request, error) {
 	}
 	var waiting []Request
 	for _, r := range all {
-		if q.now().Sub(r.Seen) < keepRequests {
+		if q.Clock.now().Sub(r.Seen) < keepRequests {
 			waiting = append(waiting, r)
 		} else if err := q.records().remove(ctx, r.Name); err != nil {
 			return nil, err

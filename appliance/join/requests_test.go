@@ -37,7 +37,7 @@ func TestWords(t *testing.T) {
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	q := Requests{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Now: func() time.Time { return at }}
+	q := Requests{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Clock: func() time.Time { return at }}
 	one := Request{Name: "press2", Address: netip.MustParseAddr("10.77.0.12"), Role: config.RoleAgent, Key: KeyOf([]byte("one"))}
 	two := one
 	two.Key = KeyOf([]byte("two"))
@@ -128,7 +128,12 @@ func TestMembers(t *testing.T) {
 	if all, err := m.List(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if err := m.Remove(t.Context(), "press2"); err != nil {
+	if err := m.Dismiss(t.Context(), "press2"); err != nil {
+		t.Fatal(err)
+	}
+	is(Caller{"press2", "other"}, ErrRemoved)
+	is(Caller{"press2", second}, ErrNotMember)
+	if err := errors.Join(m.Remove(t.Context(), "press2"), m.Dismiss(t.Context(), "press2")); err != nil {
 		t.Fatal(err)
 	}
 	is(Caller{"press2", "other"}, ErrNotMember)

@@ -29,6 +29,7 @@ const (
 	admitPath   = "/join/v1/admit"
 	serversPath = "/node/v1/servers"
 	renewPath   = "/node/v1/renew"
+	leftPath    = "/node/v1/left"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -42,6 +43,8 @@ type Site interface {
 	Admit(ctx context.Context, a Application) (Admission, error)
 	Renew(ctx context.Context, c Caller, r Renewal) (Renewed, error)
 	Servers(ctx context.Context, c Caller) (Servers, error)
+	// Left is told by a node that was removed and cleans its machine now.
+	Left(ctx context.Context, c Caller) error
 }
 
 // Caller is a node that has proved its name with a certificate of the site. Whether it still belongs to the site is for
@@ -113,6 +116,13 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 			servers, err = site.Servers(r.Context(), node)
 		}
 		writeAnswer(w, servers, err)
+	})
+	mux.HandleFunc("POST "+leftPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		if err == nil {
+			err = site.Left(r.Context(), node)
+		}
+		writeAnswer(w, struct{}{}, err)
 	})
 	mux.HandleFunc("POST "+renewPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authority)

@@ -87,6 +87,11 @@ func (d *desk) Servers(_ context.Context, c Caller) (Servers, error) {
 	return d.servers(c.Name)
 }
 
+func (d *desk) Left(_ context.Context, c Caller) error {
+	d.noteNode(c.Name)
+	return nil
+}
+
 func (d *desk) Renew(_ context.Context, c Caller, r Renewal) (Renewed, error) {
 	if d.noteNode(c.Name); d.renew == nil {
 		return Renewed{}, nil
@@ -537,7 +542,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"unknown-token": ErrUnknownToken, "expired-token": ErrExpiredToken, "used-token": ErrUsedToken, "revoked-token": ErrRevokedToken,
 		"wrong-role": ErrWrongRole, "name-taken": ErrNameTaken, "address-taken": ErrAddressTaken, "not-possible": ErrNotPossible,
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "too-many": ErrTooMany,
-		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved,
+		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
 	}
 	for _, f := range failures {
 		if f.status < 400 || f.status > 499 || !errors.Is(f.err, known[f.code]) {

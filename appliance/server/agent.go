@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
 	"time"
 
 	"islet/appliance/balancer"
@@ -16,6 +19,7 @@ import (
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kubelet"
+	"islet/appliance/layout"
 	"islet/appliance/network"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
@@ -110,6 +114,12 @@ func (n *node) membershipError() error {
 	return nil
 }
 
+// isRemoved says whether the site has told this node that it is none of its own any more.
+func (n *node) isRemoved() bool {
+	err := n.membershipError()
+	return errors.Is(err, join.ErrNotMember) || errors.Is(err, join.ErrRemoved)
+}
+
 // membershipUnit asks a server every half minute. That no server answers is no reason to stop anything: the node goes on
 // with what it has.
 func (n *node) membershipUnit() component.Unit {
@@ -146,6 +156,9 @@ func (n *node) refresh(ctx context.Context) error {
 	}
 	defer client.Close()
 	servers, err := client.Servers(ctx)
+	if errors.Is(err, join.ErrRemoved) {
+		return errors.Join(err, n.leave(ctx, client))
+	}
 	if err != nil {
 		return err
 	}
@@ -155,6 +168,25 @@ func (n *node) refresh(ctx context.Context) error {
 	n.siteServers = servers
 	n.balancer.SetServers(servers.API)
 	return n.renew(ctx, client)
+}
+
+// leave cleans the machine as `appliance reset` does, which stops this daemon. A process of its own does it.
+func (n *node) leave(ctx context.Context, client *join.Client) error {
+	if n.EtcDir != layout.Default().EtcDir {
+		return fmt.Errorf("this node's answer file is in %s, where `appliance reset` does not look: clean the machine by hand", n.EtcDir)
+	}
+	n.Log.Warn("the site has removed this node: its machine is cleaned now")
+	if err := client.Left(ctx); err != nil {
+		return err
+	}
+	reset := exec.Command("/proc/self/exe", "reset", "--yes") //nolint:noctx // it outlives this daemon
+	reset.Stdout, reset.Stderr = os.Stderr, os.Stderr
+	reset.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := reset.Start(); err != nil {
+		return fmt.Errorf("clean the machine: %w", err)
+	}
+	go func() { _ = reset.Wait() }() // it has told its error itself
+	return nil
 }
 
 // renew replaces the certificates that are due.

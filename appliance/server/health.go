@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/datastore"
 	"islet/appliance/health"
-	"islet/appliance/join"
 )
 
 const (
@@ -65,7 +63,7 @@ func (n *node) judgeComponents(all []component.Status) {
 		n.set(notReadyCode(c.Name), c.Name, c.State != component.Ready && c.State != component.Stopped, why)
 		n.set(health.ComponentCrashing, c.Name, c.IsCrashing(crashingAfter, now), why)
 	}
-	n.set(health.NodeRemoved, nodeName, errors.Is(n.membershipError(), join.ErrNotMember), "")
+	n.set(health.NodeRemoved, nodeName, n.isRemoved(), "")
 	restored := n.restoration()
 	n.set(health.DatastoreRestored, "datastore", restored != "", restored)
 }

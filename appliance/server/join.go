@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -152,7 +153,7 @@ func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, er
 		return false, err
 	}
 	for _, m := range members {
-		if registered[m.Name] || time.Since(m.Admitted) > joiningFor {
+		if registered[m.Name] || m.Removed != nil || time.Since(m.Admitted) > joiningFor {
 			continue
 		}
 		switch sameName, sameAddress := m.Name == a.Node, m.Address == a.Address; {
@@ -300,6 +301,15 @@ func (s *site) Servers(ctx context.Context, c join.Caller) (join.Servers, error)
 		return join.Servers{}, err
 	}
 	return s.servers(), nil
+}
+
+// Left implements join.Site.
+func (s *site) Left(ctx context.Context, c join.Caller) error {
+	if _, err := s.members.Get(ctx, c); !errors.Is(err, join.ErrRemoved) {
+		return errors.Join(join.ErrBadRequest, err)
+	}
+	s.Log.Info("node has left", "node", c.Name)
+	return s.members.Remove(ctx, c.Name)
 }
 
 func (s *site) servers() join.Servers {

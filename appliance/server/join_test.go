@@ -136,8 +136,28 @@ func TestAdmit(t *testing.T) {
 	if _, err := s.Servers(t.Context(), join.Caller{Name: "node3", Key: newKey}); err != nil {
 		t.Errorf("with the renewed key: %v", err)
 	}
-	if _, err := s.Servers(t.Context(), join.Caller{Name: "node3", Key: "stolen"}); !errors.Is(err, join.ErrNotMember) {
+	stranger, member := join.Caller{Name: "node3", Key: "stolen"}, join.Caller{Name: "node3", Key: newKey}
+	if _, err := s.Servers(t.Context(), stranger); !errors.Is(err, join.ErrNotMember) {
 		t.Errorf("with another key: %v", err)
+	}
+	// Removal: only the machine itself may say that it has heard of it.
+	if err := s.Left(t.Context(), member); !errors.Is(err, join.ErrBadRequest) {
+		t.Errorf("a node leaves that was not removed: %v", err)
+	}
+	if err := s.members.Dismiss(t.Context(), "node3"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Left(t.Context(), stranger); !errors.Is(err, join.ErrNotMember) {
+		t.Errorf("a stranger says that the node has left: %v", err)
+	}
+	if _, err := s.Servers(t.Context(), member); !errors.Is(err, join.ErrRemoved) {
+		t.Errorf("after its removal: %v", err)
+	}
+	if err := s.Left(t.Context(), member); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.members.List(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 
