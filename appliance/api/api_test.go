@@ -38,6 +38,8 @@ func (*node) Status() Status {
 	}
 }
 
+func (n *node) Site() []Report { return []Report{{Received: now, Status: n.Status()}} }
+
 func (*node) Events() []component.Event {
 	return []component.Event{{At: now, Component: "kubelet", State: component.Waiting, Reason: "waiting for containerd"}}
 }

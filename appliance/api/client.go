@@ -36,6 +36,12 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, c.call(ctx, http.MethodGet, "/v1/status", &s)
 }
 
+// Site returns what a server knows of the nodes, itself first; on an agent that is itself.
+func (c *Client) Site(ctx context.Context) ([]Report, error) {
+	var all []Report
+	return all, c.call(ctx, http.MethodGet, "/v1/site", &all)
+}
+
 // Events returns the newest component events, oldest first.
 func (c *Client) Events(ctx context.Context) ([]component.Event, error) {
 	var e []component.Event

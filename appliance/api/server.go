@@ -18,6 +18,8 @@ import (
 // Daemon is what the API answers from.
 type Daemon interface {
 	Status() Status
+	// Site is this node and those that report to it, this one first.
+	Site() []Report
 	Events() []component.Event
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
@@ -60,6 +62,7 @@ func Serve(ctx context.Context, socket string, d Daemon, log *slog.Logger) error
 func handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Status(), nil) })
+	mux.HandleFunc("GET /v1/site", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Site(), nil) })
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Events(), nil) })
 	mux.HandleFunc("POST /v1/components/{name}/restart", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Restart(r.PathValue("name")))

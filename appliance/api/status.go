@@ -29,6 +29,12 @@ type Status struct {
 	Problems     []health.Active    `json:"problems"`
 }
 
+// Report is a node as it said it was.
+type Report struct {
+	Received time.Time `json:"received"`
+	Status   Status    `json:"status"`
+}
+
 // Node is this machine as the cluster knows it.
 type Node struct {
 	Name          string `json:"name"`

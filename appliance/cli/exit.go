@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"islet/appliance/backup"
 	"islet/appliance/join"
 	"islet/bundle"
 	"islet/bundle/trust"
@@ -58,6 +59,12 @@ const (
 	CodeNotMember     Code = 54
 	CodeNotApproved   Code = 55
 	CodePath          Code = 56
+	CodeNotBackup     Code = 60
+	CodeBackupCut     Code = 61
+	CodeBackupAltered Code = 62
+	CodeRecoveryKey   Code = 63
+	CodeBackupNewer   Code = 64
+	CodeOtherMachine  Code = 65
 	CodeInterrupted   Code = 130
 )
 
@@ -128,6 +135,15 @@ func sentinelCodes() []struct {
 		{join.ErrNotMember, CodeNotMember},
 		{join.ErrNotApproved, CodeNotApproved},
 		{join.ErrPath, CodePath},
+		{backup.ErrNotBackup, CodeNotBackup},
+		{backup.ErrTruncated, CodeBackupCut},
+		{backup.ErrAltered, CodeBackupAltered},
+		{backup.ErrWrongKey, CodeRecoveryKey},
+		{backup.ErrNotKey, CodeRecoveryKey},
+		{backup.ErrNewer, CodeBackupNewer},
+		{backup.ErrOtherMachine, CodeOtherMachine},
+		{backup.ErrNode, CodeExists},
+		{backup.ErrNoKey, CodeNoFile},
 		{context.Canceled, CodeInterrupted},
 		{context.DeadlineExceeded, CodeTimeout},
 		{os.ErrDeadlineExceeded, CodeTimeout},

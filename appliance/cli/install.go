@@ -9,12 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"islet/appliance/api"
+	"islet/appliance/backup"
 	"islet/appliance/config"
 	"islet/appliance/install"
 	"islet/appliance/reset"
@@ -32,6 +31,7 @@ type installFlags struct {
 	yes    bool
 	force  bool
 	plan   bool
+	noKey  bool
 }
 
 func newInstallCommand(env *Env) *cobra.Command {
@@ -45,6 +45,8 @@ func newInstallCommand(env *Env) *cobra.Command {
 file to /etc/appliance/config.yaml and a systemd unit, starts the node and waits until it is ready. What is as it
 should be is left alone, so it can be run again at any time.
 
+At the end it shows the recovery key of the site, once: ` + "`appliance backup --help`" + ` says what it is for.
+
 Nothing is downloaded. Without systemd it stops before the start and tells how to run the node.`,
 		Example: `  appliance install --plan                    every side effect, and do nothing
   appliance install --config site.yaml
@@ -55,6 +57,7 @@ Nothing is downloaded. Without systemd it stops before the start and tells how t
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	flags.BoolVar(&f.force, "force", false, "replace an installed answer file that differs")
 	flags.BoolVar(&f.plan, "plan", false, "print every side effect, and do nothing")
+	flags.BoolVar(&f.noKey, "no-recovery-key", false, "make no recovery key; one can be made later: appliance backup key create")
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), env) }
 	return cmd
@@ -64,6 +67,9 @@ Nothing is downloaded. Without systemd it stops before the start and tells how t
 type installReport struct {
 	Steps  []install.Step `json:"steps"`
 	Status *api.Status    `json:"status,omitempty"` // when it was waited for
+	// RecoveryKey is there once, when it was made.
+	RecoveryKey string           `json:"recoveryKey,omitempty"`
+	Restored    *backup.Manifest `json:"restored,omitempty"`
 }
 
 func (f *installFlags) run(ctx context.Context, env *Env) error {
@@ -87,13 +93,13 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if err := checkMachine(ctx, env, c, options.Target.Layout); err != nil {
 		return err
 	}
-	if err := f.confirm(ctx, env, steps); err != nil {
+	if err := confirmPlan(ctx, env, steps, f.yes, "look at `appliance install --plan`, then give --yes"); err != nil {
 		return err
 	}
 	if err := f.do(ctx, env, steps); err != nil {
 		return Advise(err, "correct that and run `appliance install` again: it goes on where it stopped")
 	}
-	return f.finish(ctx, env, options, installReport{Steps: steps})
+	return f.finishWithKey(ctx, env, c, options, steps)
 }
 
 // options reads and checks everything before anything is changed.
@@ -124,28 +130,6 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, o, err
-}
-
-// confirm asks once, if there is anything to do.
-func (f *installFlags) confirm(ctx context.Context, env *Env, steps []install.Step) error {
-	if f.yes || !slices.ContainsFunc(steps, func(s install.Step) bool { return !s.Done }) {
-		return nil
-	}
-	in, ok := terminal(env)
-	if !ok {
-		return Exit(CodeUsage, Advise(errors.New("install changes this machine, and there is no terminal to ask on"), "look at `appliance install --plan`, then give --yes"))
-	}
-	if err := printInstallPlan(env.Stdio.Err, steps); err != nil {
-		return err
-	}
-	answer, err := ask(ctx, env, in, "\nGo on? [y/N] ")
-	if err != nil {
-		return err
-	}
-	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return Exit(CodeUsage, errors.New("not confirmed: nothing was done"))
-	}
-	return nil
 }
 
 func printInstallPlan(w io.Writer, steps []install.Step) error {

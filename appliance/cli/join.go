@@ -192,7 +192,7 @@ func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.App
 	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
 	if err == nil {
 		a.ProbePort = vxlanPort
-		defer probes.Close()
+		defer func() { _ = probes.Close() }()
 	}
 	answer, err := client.Consult(ctx, a)
 	for _, l := range listeners {

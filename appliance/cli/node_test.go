@@ -91,6 +91,8 @@ type fakeNode struct {
 	readyAfter int64
 }
 
+func (n *fakeNode) Site() []api.Report { return []api.Report{{Status: n.Status()}} }
+
 func (n *fakeNode) Status() api.Status {
 	s := nodeStatus(time.Now(), true)
 	s.Ready = n.asked.Add(1) > n.readyAfter

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,4 +120,26 @@ func (f *setup) finish(ctx context.Context, env *Env, o install.Options, report 
 		_, err := fmt.Fprintf(w, "Node %s is ready. Applications get names below %s; see `appliance status`.\n", status.Node.Name, status.Node.Domain)
 		return err
 	})
+}
+
+// confirmPlan asks once, if there is anything to do. Without a terminal it gives the advice.
+func confirmPlan(ctx context.Context, env *Env, steps []install.Step, yes bool, advice string) error {
+	if yes || !slices.ContainsFunc(steps, func(s install.Step) bool { return !s.Done }) {
+		return nil
+	}
+	in, ok := terminal(env)
+	if !ok {
+		return Exit(CodeUsage, Advise(errors.New("this changes the machine, and there is no terminal to ask on"), advice))
+	}
+	if err := printInstallPlan(env.Stdio.Err, steps); err != nil {
+		return err
+	}
+	answer, err := ask(ctx, env, in, "\nGo on? [y/N] ")
+	if err != nil {
+		return err
+	}
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return Exit(CodeUsage, errors.New("not confirmed: nothing was done"))
+	}
+	return nil
 }

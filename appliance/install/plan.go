@@ -23,6 +23,7 @@ const (
 	KindJournal    Kind = "journal"
 	KindExecutable Kind = "executable"
 	KindIdentity   Kind = "identity"
+	KindRestore    Kind = "restore"
 	KindConfig     Kind = "config"
 	KindUnit       Kind = "unit"
 	KindService    Kind = "service"
@@ -49,7 +50,9 @@ type Options struct {
 	Force      bool // replace another configuration; the old one is kept beside it
 	Start      bool
 	// Site lets the machine into a site that is there already; nil for the first node of a site.
-	Site     *Site
+	Site *Site
+	// Restore puts back what a site had on the machine that this one takes the place of; nil for a new beginning.
+	Restore  *Restore
 	Target   reset.Target
 	Version  string
 	Progress bundle.Progress // of the copy; may be nil
@@ -62,6 +65,14 @@ type Site struct {
 	// Enter gets the node's certificates. It is called once everything is in place that does not need them, and may be
 	// called again after a failure.
 	Enter func(context.Context) error
+}
+
+// Restore is what is put back.
+type Restore struct {
+	Site, Detail string
+	Done         bool // by a run before this one
+	// Place may be called again after a failure.
+	Place func(context.Context) error
 }
 
 // Machine is where things go. Tests have one of their own.
@@ -85,7 +96,7 @@ func ThisMachine() Machine {
 func NewPlan(ctx context.Context, o Options) ([]Step, error) {
 	var p planner
 	p.options = o
-	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.identity, p.config, p.unit, p.service} {
+	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.identity, p.restore, p.config, p.unit, p.service} {
 		if err := plan(ctx); err != nil {
 			return nil, err
 		}
@@ -146,6 +157,14 @@ func (p *planner) journal(context.Context) error {
 func (p *planner) identity(context.Context) error {
 	if site := p.options.Site; site != nil {
 		p.add(KindIdentity, "site "+site.Name, "be let in, and keep the certificates and the list of servers", false, site.Enter)
+	}
+	return nil
+}
+
+// restore comes before the answer file for the same reason.
+func (p *planner) restore(context.Context) error {
+	if r := p.options.Restore; r != nil {
+		p.add(KindRestore, "site "+r.Site, r.Detail, r.Done, r.Place)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"time"
+
+	"islet/appliance/api"
 )
 
 // The reasons for which a machine does not talk to what answers.
@@ -120,6 +122,14 @@ func (c *Client) Servers(ctx context.Context) (Servers, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	return call[Servers](ctx, c, http.MethodGet, serversPath, nil)
+}
+
+// Report tells a server how this node is.
+func (c *Client) Report(ctx context.Context, s api.Status) error {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	_, err := call[struct{}](ctx, c, http.MethodPost, reportPath, s)
+	return err
 }
 
 // Left tells a server that this node, which was removed, cleans its machine now.

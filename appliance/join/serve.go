@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"islet/appliance/api"
 )
 
 // GroupServers and GroupAgents are the organizations in the certificates of nodes, by their role.
@@ -30,6 +32,7 @@ const (
 	serversPath = "/node/v1/servers"
 	renewPath   = "/node/v1/renew"
 	leftPath    = "/node/v1/left"
+	reportPath  = "/node/v1/report"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -43,6 +46,8 @@ type Site interface {
 	Admit(ctx context.Context, a Application) (Admission, error)
 	Renew(ctx context.Context, c Caller, r Renewal) (Renewed, error)
 	Servers(ctx context.Context, c Caller) (Servers, error)
+	// Report is how a node is now.
+	Report(ctx context.Context, c Caller, s api.Status) error
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
 }
@@ -116,6 +121,17 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 			servers, err = site.Servers(r.Context(), node)
 		}
 		writeAnswer(w, servers, err)
+	})
+	mux.HandleFunc("POST "+reportPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		var status api.Status
+		if err == nil {
+			status, err = read[api.Status](w, r)
+		}
+		if err == nil {
+			err = site.Report(r.Context(), node, status)
+		}
+		writeAnswer(w, struct{}{}, err)
 	})
 	mux.HandleFunc("POST "+leftPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authority)

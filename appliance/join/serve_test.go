@@ -28,6 +28,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"islet/appliance/api"
 	"islet/appliance/config"
 	"islet/appliance/pki"
 )
@@ -85,6 +86,11 @@ func (d *desk) Servers(_ context.Context, c Caller) (Servers, error) {
 		return Servers{}, nil
 	}
 	return d.servers(c.Name)
+}
+
+func (d *desk) Report(_ context.Context, c Caller, _ api.Status) error {
+	d.noteNode(c.Name)
+	return nil
 }
 
 func (d *desk) Left(_ context.Context, c Caller) error {

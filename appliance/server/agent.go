@@ -162,6 +162,9 @@ func (n *node) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := client.Report(ctx, n.Status()); err != nil {
+		return err
+	}
 	if err := join.WriteServers(n.layout.Servers(), servers); err != nil {
 		return err
 	}

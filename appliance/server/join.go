@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
+	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
@@ -303,12 +304,30 @@ func (s *site) Servers(ctx context.Context, c join.Caller) (join.Servers, error)
 	return s.servers(), nil
 }
 
+// Report implements join.Site.
+func (s *site) Report(ctx context.Context, c join.Caller, status api.Status) error {
+	if _, err := s.members.Get(ctx, c); err != nil {
+		return err
+	}
+	status.Node.Name = c.Name // whatever it says
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reports == nil {
+		s.reports = map[string]api.Report{}
+	}
+	s.reports[c.Name] = api.Report{Received: time.Now().UTC(), Status: status}
+	return nil
+}
+
 // Left implements join.Site.
 func (s *site) Left(ctx context.Context, c join.Caller) error {
 	if _, err := s.members.Get(ctx, c); !errors.Is(err, join.ErrRemoved) {
 		return errors.Join(join.ErrBadRequest, err)
 	}
 	s.Log.Info("node has left", "node", c.Name)
+	s.mu.Lock()
+	delete(s.reports, c.Name)
+	s.mu.Unlock()
 	return s.members.Remove(ctx, c.Name)
 }
 

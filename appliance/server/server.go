@@ -72,8 +72,9 @@ type node struct {
 	balancer    *balancer.Balancer
 	refreshed   atomic.Pointer[error] // how the membership was when it was last looked at
 
-	mu   sync.Mutex
-	logs map[string]*lumberjack.Logger
+	mu      sync.Mutex
+	logs    map[string]*lumberjack.Logger
+	reports map[string]api.Report // on servers: of the agents, by name
 }
 
 // Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -70,6 +72,15 @@ func (n *node) datastoreStatus() api.Datastore {
 		d.Snapshots, d.NewestSnapshot = len(list), list[0].Taken
 	}
 	return d
+}
+
+// Site implements api.Daemon.
+func (n *node) Site() []api.Report {
+	n.mu.Lock()
+	all := slices.Collect(maps.Values(n.reports))
+	n.mu.Unlock()
+	slices.SortFunc(all, func(a, b api.Report) int { return cmp.Compare(a.Status.Node.Name, b.Status.Node.Name) })
+	return append([]api.Report{{Received: time.Now().UTC(), Status: n.Status()}}, all...)
 }
 
 // Events implements api.Daemon.
