@@ -26,7 +26,7 @@ func TestProbe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer r.Close()
+			defer func() { _ = r.Close() }()
 			to := netip.AddrPortFrom(here, uint16(r.conn.LocalAddr().(*net.UDPAddr).Port))
 			if c.lost {
 				to = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), to.Port())

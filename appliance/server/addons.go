@@ -89,6 +89,9 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 func (n *node) applyAddons(ctx context.Context, applier *addon.Applier) error {
 	values := addonValues(n.Config, n.derived, n.pki.Authority(pki.ClusterCA).PEM())
 	applied, carried := addon.Inventory{}, addon.CarriedImages(n.Bundle)
+	if err := applier.WakeKinds(ctx); err != nil {
+		return err
+	}
 	for _, c := range n.addons.components {
 		objects, err := c.Render(values)
 		if err == nil {
