@@ -77,7 +77,7 @@ unit: ## unit tests, with the race detector where it pays
 .PHONY: race
 race: ## the packages with goroutines of their own, under the race detector
 	$(call say,race detector)
-	@CGO_ENABLED=1 go test -race ./appliance/component/... ./appliance/api/... ./appliance/health/... ./bundle/...
+	@CGO_ENABLED=1 go test -race ./appliance/component/... ./appliance/api/... ./appliance/health/... ./appliance/balancer/... ./appliance/join/... ./bundle/...
 
 FUZZTIME ?= 5s
 .PHONY: fuzz

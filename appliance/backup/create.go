@@ -136,7 +136,7 @@ func collectPKI(dir string) (map[string][]byte, error) {
 // checkPKI looks for what a site cannot do without: each authority with its own key, the key of all service accounts,
 // and the key with which secrets are encrypted in the datastore.
 func checkPKI(keys map[string][]byte) error {
-	for _, name := range []string{pki.ClusterCA, pki.ClientCA, pki.FrontProxyCA, pki.SiteCA, pki.NodeCA} {
+	for _, name := range pki.AuthorityNames() {
 		pair, err := tls.X509KeyPair(keys[name+".crt"], keys[name+".key"])
 		if err == nil {
 			pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])

@@ -131,7 +131,7 @@ func WriteAuthorities(dir string, certificates map[string][]byte) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		if _, err := os.Stat(keyPath(dir, name)); err == nil {
 			return fmt.Errorf("%w: %s", ErrHasKeys, keyPath(dir, name))
 		}
@@ -147,7 +147,7 @@ func WriteAuthorities(dir string, certificates map[string][]byte) error {
 			return fmt.Errorf("authority %s: the site sent something else than an authority's certificate: %w", name, err)
 		}
 	}
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		if err := atomicfile.Write(certPath(dir, name), certificates[name], 0o644); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ var errLeaf = errors.New("it may not sign others")
 // OpenJoined opens the store of a node that holds the authorities' certificates but not their keys.
 func OpenJoined(dir string, floor time.Time, now func() time.Time) (*Store, error) {
 	s := newStore(dir, floor, now)
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		path := certPath(dir, name)
 		cert, err := LoadCert(path)
 		if err == nil && !cert.IsCA {

@@ -82,7 +82,7 @@ func TestRequestRoundTrip(t *testing.T) {
 	site := open(t, t.TempDir(), c)
 	s, leaf := join(t, site, c), agent()
 	atSite, atNode := tree(t, site.dir), tree(t, s.dir)
-	if len(atNode) != len(authorities()) {
+	if len(atNode) != len(AuthorityNames()) {
 		t.Errorf("a joined node has %v, want certificates of authorities only", slices.Sorted(maps.Keys(atNode)))
 	}
 

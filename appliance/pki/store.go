@@ -28,7 +28,8 @@ const (
 	NodeCA       = "node-ca"        // signs nodes towards each other; join tokens pin it
 )
 
-func authorities() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA, NodeCA} }
+// AuthorityNames lists the authorities of a site.
+func AuthorityNames() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA, NodeCA} }
 
 // Store is the certificates of this node on disk, in one directory of mode 0700.
 type Store struct {
@@ -55,7 +56,7 @@ func Open(dir string, floor time.Time, now func() time.Time) (*Store, error) {
 	if !floor.IsZero() {
 		since = floor
 	}
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		ca, err := ensureAuthority(dir, name, s.clock(), since.Add(-Backdate))
 		if err != nil {
 			return nil, err
@@ -148,7 +149,7 @@ func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
 		return nil
 	}
 	var errs []error
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		errs = append(errs, add(name, "signs certificates"))
 	}
 	for _, l := range leaves {

@@ -70,7 +70,7 @@ func TestAuthoritiesAreMadeOnce(t *testing.T) {
 	c := &clock{today}
 	first := open(t, dir, c)
 	before := tree(t, dir)
-	if len(before) != 2*len(authorities()) {
+	if len(before) != 2*len(AuthorityNames()) {
 		t.Fatalf("files %v", before)
 	}
 	c.now = today.AddDate(3, 0, 0)
@@ -80,7 +80,7 @@ func TestAuthoritiesAreMadeOnce(t *testing.T) {
 			t.Errorf("%s has changed", name)
 		}
 	}
-	for _, name := range authorities() {
+	for _, name := range AuthorityNames() {
 		ca := second.Authority(name)
 		if !bytes.Equal(ca.PEM(), first.Authority(name).PEM()) || ca.CertFile() != filepath.Join(dir, name+".crt") {
 			t.Errorf("authority %s is another", name)
@@ -227,7 +227,7 @@ func TestInventory(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "never-issued.crt") {
 		t.Errorf("a missing certificate: %v", err)
 	}
-	if len(entries) != len(authorities())+1 {
+	if len(entries) != len(AuthorityNames())+1 {
 		t.Fatalf("entries %+v", entries)
 	}
 	if first := entries[0]; first.Name != ClusterCA || !first.CA || first.DaysLeft != 9*365-1 {
