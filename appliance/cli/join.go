@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -32,6 +33,7 @@ type joinFlags struct {
 	address string
 	labels  map[string]string
 	pool    string
+	config  string
 	plan    bool
 	patient time.Duration
 }
@@ -52,6 +54,7 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 		Example: `  appliance join --token islet-04g0m2k9-...
   appliance join --token islet-04g0m2k9-... --plan           check everything, and print every side effect
   appliance join --token islet-04g0m2k9-... --name press2 --address 10.0.0.12 --labels example.com/hall=3
+  appliance join --token islet-04g0m2k9-... --config press.yaml
   appliance join --token -                                   read the token from standard input`,
 	}
 	flags := cmd.Flags()
@@ -59,6 +62,7 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.StringVar(&f.name, "name", "", "`NAME` of the node (default: the first label of the hostname)")
 	flags.StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the node (default: the one from which the site is reached)")
 	flags.StringToStringVar(&f.labels, "labels", nil, "Kubernetes labels of the node, `KEY=VALUE,...`")
+	flags.StringVar(&f.config, "config", "", "answer `FILE` of which node, kubelet, logs and paths count; the rest is the site's")
 	flags.StringVar(&f.pool, "pool", "", "`NAME` of the group of machines that the node belongs to")
 	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
 	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
@@ -83,16 +87,20 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 		return Exit(CodeExists, Advise(fmt.Errorf("this machine is a node already: it has %s", options.ConfigPath),
 			"see `appliance status`; to join another site, `appliance reset` first"))
 	}
+	own, err := f.own()
+	if err != nil {
+		return err
+	}
 	client, _, err := f.knock(ctx, env, token)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	a, err := f.application(ctx, token, client.Local)
+	a, err := f.application(ctx, token, own, client.Local)
 	if err != nil {
 		return err
 	}
-	c, err := f.consult(ctx, client, a, &options)
+	c, err := f.consult(ctx, client, a, own, &options)
 	if err != nil {
 		return err
 	}
@@ -155,24 +163,45 @@ func setClock(skew time.Duration) string {
 	return "date -u -s '" + time.Now().Add(skew).UTC().Format(time.DateTime) + "' && hwclock -w"
 }
 
+// own is what this machine says of itself: the answer file that was given, and the flags on top of it.
+func (f *joinFlags) own() (config.Config, error) {
+	c := config.Default()
+	if f.config != "" {
+		var err error
+		if c, err = loadConfig(f.config); err != nil {
+			return c, err
+		}
+	}
+	labels := map[string]string{}
+	maps.Copy(labels, c.Node.Labels)
+	maps.Copy(labels, f.labels)
+	if f.pool != "" {
+		labels[kubelet.PoolLabel] = f.pool
+	}
+	c.Node.Labels = labels
+	if f.name != "" {
+		c.Node.Name = f.name
+	}
+	if f.address != "" {
+		address, err := netip.ParseAddr(f.address)
+		if err != nil {
+			return c, Exit(CodeUsage, fmt.Errorf("--address: %w", err))
+		}
+		c.Node.Address = address
+	}
+	return c, nil
+}
+
 // application says who this machine wants to be.
-func (f *joinFlags) application(ctx context.Context, token join.Token, local netip.Addr) (join.Application, error) {
+func (f *joinFlags) application(ctx context.Context, token join.Token, own config.Config, local netip.Addr) (join.Application, error) {
 	facts, err := host.Gather(ctx)
 	if err != nil && facts.Hostname == "" {
 		return join.Application{}, err
 	}
-	if f.pool != "" {
-		if f.labels == nil {
-			f.labels = map[string]string{}
-		}
-		f.labels[kubelet.PoolLabel] = f.pool
-	}
-	c := config.Default()
-	c.Node = config.Node{Name: f.name, Address: local, Role: token.Role, Labels: f.labels}
-	if f.address != "" {
-		if c.Node.Address, err = netip.ParseAddr(f.address); err != nil {
-			return join.Application{}, Exit(CodeUsage, fmt.Errorf("--address: %w", err))
-		}
+	c := own
+	c.Node.Role = token.Role
+	if !c.Node.Address.IsValid() {
+		c.Node.Address = local
 	}
 	derived := config.Derived{}
 	if _, err = c.Validate(); err == nil {
@@ -182,12 +211,13 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, local net
 		return join.Application{}, Exit(CodeConfig, Advise(err, "--name, --address and --labels choose others"))
 	}
 	return join.Application{
-		TokenID: token.ID, Secret: token.Secret, Role: token.Role, Node: derived.NodeName, Address: derived.Address, Labels: f.labels,
+		TokenID: token.ID, Secret: token.Secret, Role: token.Role, Node: derived.NodeName, Address: derived.Address,
+		Labels: own.Node.Labels, Taints: own.Node.Taints,
 	}, nil
 }
 
 // consult asks the site whether it would take this machine, while the ports that the site must reach are open.
-func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.Application, o *install.Options) (config.Config, error) {
+func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
 	listeners := listenForSite(ctx, &a)
 	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
 	if err == nil {
@@ -214,10 +244,18 @@ func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.App
 		}
 		_ = conn.Close()
 	}
-	o.Config = answer.Config
 	c, _, err := config.Decode(bytes.NewReader(answer.Config))
+	if err != nil {
+		return c, fmt.Errorf("the site's answer file for this machine: %w", err)
+	}
+	if f.config != "" {
+		c.Kubelet, c.Logs, c.Paths = own.Kubelet, own.Logs, own.Paths
+	}
+	if o.Config, err = config.Marshal(c, false); err != nil {
+		return c, err
+	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
-	return c, err
+	return c, nil
 }
 
 // listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.

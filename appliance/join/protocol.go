@@ -39,6 +39,7 @@ type Application struct {
 	Node    string            `json:"node"`
 	Address netip.Addr        `json:"address"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	Taints  []config.Taint    `json:"taints,omitempty"`
 	// Ports are TCP ports on which the machine listens while it asks: can the server reach them?
 	Ports []uint16 `json:"ports,omitempty"`
 	// ProbePort is the UDP port on which it waits for a Probe; 0 for none.

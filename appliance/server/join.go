@@ -116,9 +116,10 @@ func (s *site) judge(ctx context.Context, a join.Application) (answers []byte, r
 		return nil, false, err
 	}
 	c := s.Config
-	c.Node = config.Node{Name: a.Node, Address: a.Address, Role: a.Role, Labels: a.Labels}
-	c.Network.MTU = s.derived.MTU // one for the whole pod network
-	c.Gateway.Bind = netip.Addr{} // an address of the server
+	c.Node = config.Node{Name: a.Node, Address: a.Address, Role: a.Role, Labels: a.Labels, Taints: a.Taints}
+	c.Network.MTU = s.derived.MTU           // one for the whole pod network
+	c.Gateway.Bind = netip.Addr{}           // an address of the server
+	c.Storage.Path = s.Config.StoragePath() // one for all nodes, wherever each keeps its state
 	if _, err := c.Validate(); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", join.ErrBadRequest, err)
 	}
