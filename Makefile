@@ -66,7 +66,7 @@ $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION):
 .PHONY: lint
 lint: $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION) ## check formatting and the rules of .golangci.yml
 	$(call say,lint)
-	@test -z "$$(gofmt -l appliance bundle cmd images e2e systemd 2>/dev/null | tee /dev/stderr)"
+	@list=$$(gofmt -l appliance bench bundle cmd images e2e systemd); test -z "$$list" || { echo "not formatted: $$list"; exit 1; }
 	@$< run --timeout 20m ./...
 
 .PHONY: unit
