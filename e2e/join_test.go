@@ -298,7 +298,7 @@ func (s *plant) serverAway(t *testing.T) {
 		return err
 	})
 	for range 20 {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // not to wait for anything: to ask over two seconds rather than at once
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		err := s.answersWithout(ctx, agent, url)
 		cancel()

@@ -72,11 +72,11 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 }
 
 func (f *joinFlags) run(ctx context.Context, env *Env) error {
-	if err := requireRoot("make this machine a node"); err != nil {
-		return err
-	}
 	token, err := f.readToken(ctx, env)
 	if err != nil {
+		return err
+	}
+	if err := requireRoot("make this machine a node"); err != nil {
 		return err
 	}
 	options, err := f.carry(env)
@@ -249,13 +249,23 @@ func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.App
 		return c, fmt.Errorf("the site's answer file for this machine: %w", err)
 	}
 	if f.config != "" {
-		c.Kubelet, c.Logs, c.Paths = own.Kubelet, own.Logs, own.Paths
+		if c, err = withOwn(c, own); err != nil {
+			return c, Exit(CodeConfig, fmt.Errorf("%s does not go with the site's answer file: %w", f.config, err))
+		}
 	}
 	if o.Config, err = config.Marshal(c, false); err != nil {
 		return c, err
 	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, nil
+}
+
+// withOwn is the site's answer file for this machine with what the machine decides itself. Each is right alone; fields of the
+// one may still rule out what the other says.
+func withOwn(site, own config.Config) (config.Config, error) {
+	site.Kubelet, site.Logs, site.Paths = own.Kubelet, own.Logs, own.Paths
+	_, err := site.Validate()
+	return site, err
 }
 
 // listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.
@@ -348,7 +358,8 @@ func (f *joinFlags) undo(ctx context.Context, env *Env, o install.Options, cause
 	return cause
 }
 
-// explainJoin says what to do about refusals.
+// explainJoin says what to do about refusals. Where none of several servers was right, an impostor among them is the graver
+// news.
 func explainJoin(err error) error {
 	for _, row := range []struct {
 		err    error
@@ -356,8 +367,8 @@ func explainJoin(err error) error {
 	}{
 		{join.ErrNotToken, "type the whole token as `appliance token create` printed it"},
 		{join.ErrMistyped, "compare it group by group with what `appliance token create` printed"},
-		{join.ErrNoServer, "check the cable, this machine's address, and that port 9443 is open between the machines"},
 		{join.ErrImpostor, "do not go on: the token is of another site, or of this one before it was installed anew; make a new token"},
+		{join.ErrNoServer, "check the cable, this machine's address, and that port 9443 is open between the machines"},
 		{join.ErrUnknownToken, "make a new one on a server of this site: appliance token create"},
 		{join.ErrExpiredToken, "make a new one on a server: appliance token create"},
 		{join.ErrUsedToken, "make a new one on a server: appliance token create"},

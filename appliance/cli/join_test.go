@@ -53,3 +53,22 @@ kubelet: {maxPods: 20}
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+func TestJoinWithOwn(t *testing.T) {
+	t.Parallel()
+	site, own := config.Default(), config.Default()
+	site.Site.Name, own.Site.Name = "plant", "elsewhere"
+	own.Kubelet.MaxPods, own.Paths.StateDir = 20, "/data/islet"
+	c, err := withOwn(site, own)
+	if err != nil || c.Site.Name != "plant" || c.Kubelet.MaxPods != 20 || c.Paths.StateDir != "/data/islet" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	// Right with the volumes' reserve of the own file, too much for the site's.
+	own.Storage.MinFree, own.Kubelet.Eviction.Disk = 4*site.Storage.MinFree, 2*site.Storage.MinFree
+	if _, err := own.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := withOwn(site, own); err == nil {
+		t.Error("two files that do not go together are taken")
+	}
+}

@@ -128,7 +128,7 @@ func printNode(out io.Writer, d nodeDetail) error {
 	row("Node", d.Name)
 	row("Role", string(d.Role))
 	row("Pool", d.Pool)
-	row("Address", d.Address.String())
+	row("Address", d.addressText())
 	row("State", strings.TrimSuffix(d.State+": "+d.Detail, ": "))
 	row("Joined", d.Joined.Local().Format(time.DateTime))
 	row("Kubernetes", d.Version)

@@ -61,6 +61,17 @@ type siteNode struct {
 	Words       string      `json:"words,omitempty"` // the same for people
 }
 
+// isApplicant says whether this is a machine that asks to become a node.
+func (n siteNode) isApplicant() bool { return n.Key != "" }
+
+// addressText is the node's address; a node that has just registered may have none.
+func (n siteNode) addressText() string {
+	if !n.Address.IsValid() {
+		return "unknown"
+	}
+	return n.Address.String()
+}
+
 func newNodeListCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the nodes of the site", Args: cobra.NoArgs,
@@ -171,7 +182,7 @@ func printNodes(out io.Writer, nodes []siteNode) error {
 		if !n.Schedulable && n.Version != "" {
 			state += ", takes no pods"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Role, n.Pool, n.Address, state, n.Version, n.Joined.Local().Format(time.DateTime), n.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Role, n.Pool, n.addressText(), state, n.Version, n.Joined.Local().Format(time.DateTime), n.Detail)
 	}
 	return w.Flush()
 }
@@ -307,6 +318,8 @@ func (f *removeFlags) run(ctx context.Context, env *Env, name string) error {
 	switch {
 	case i < 0:
 		return Advise(fmt.Errorf("%w: %s", join.ErrNotMember, name), "see `appliance node list`")
+	case nodes[i].isApplicant():
+		return Advise(fmt.Errorf("%w: %s only asks to become one", join.ErrNotMember, name), "turn it away with `appliance node refuse "+name+"`")
 	case nodes[i].Role == config.RoleServer:
 		return Exit(CodeNotPossible, Advise(fmt.Errorf("%s is the site's only server: the site is nothing without it", name), "to end the site, `appliance reset` on every node, agents first"))
 	}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -59,8 +61,8 @@ func TestSiteNodes(t *testing.T) {
 		"press2 agent presses 192.0.2.11 not-ready v1.36.3 2026-05-01 08:00:00 the disk is full",
 		"press3 agent presses 192.0.2.11 unreachable v1.36.3 2026-06-01 12:00:00 since 2026-06-01 12:00:00",
 		"press4 agent presses 192.0.2.11 ready, takes no pods v1.36.3 2026-06-01 12:00:00",
-		"press3 agent invalid IP waiting 2026-05-01 08:00:00 for approval: " + key.Words() + "; takes the place of the node of that name",
-		"press5 agent invalid IP refused 2026-05-01 08:00:00",
+		"press3 agent unknown waiting 2026-05-01 08:00:00 for approval: " + key.Words() + "; takes the place of the node of that name",
+		"press5 agent unknown refused 2026-05-01 08:00:00",
 	}
 	if got := fields(out.String()); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -129,6 +131,22 @@ func TestPrintTokens(t *testing.T) {
 	}
 }
 
+func TestExplainJoin(t *testing.T) {
+	t.Parallel()
+	none := fmt.Errorf("%w: 192.0.2.11: timeout", join.ErrNoServer)
+	for says, err := range map[string]error{
+		"check the cable":  none,
+		"do not go on":     errors.Join(none, fmt.Errorf("192.0.2.12: %w", join.ErrImpostor)),
+		"another with --n": fmt.Errorf("%w: press2", join.ErrNameTaken),
+	} {
+		var out bytes.Buffer
+		printError(&out, explainJoin(err))
+		if strings.Count(out.String(), "next: ") != 1 || !strings.Contains(out.String(), says) {
+			t.Errorf("want one advice with %q, got\n%s", says, out.String())
+		}
+	}
+}
+
 func TestJoinCommandLine(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -145,9 +163,6 @@ func TestJoinCommandLine(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		code := Main(t.Context(), c.args, Stdio{In: strings.NewReader(""), Out: &out, Err: &errs})
-		if code == int(CodeNotRoot) {
-			t.Skip("needs root")
-		}
 		if code != int(c.want) || !strings.Contains(errs.String(), c.says) || out.Len() > 0 {
 			t.Errorf("%s: code %d, want %d\n%s%s", name, code, c.want, out.String(), errs.String())
 		}

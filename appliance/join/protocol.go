@@ -62,9 +62,8 @@ type Servers struct {
 	Node []netip.AddrPort `json:"node"` // the node API
 }
 
-// Admission is what a machine needs to be a node.
+// Admission is what a machine needs to be a node, besides the answer file that it was shown.
 type Admission struct {
-	Config       []byte            `json:"config"`       // the answer file of the new node, YAML
 	Authorities  map[string][]byte `json:"authorities"`  // certificates by name, PEM
 	Certificates map[string][]byte `json:"certificates"` // by the names of the leaves, PEM
 	Servers
