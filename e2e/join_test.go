@@ -40,6 +40,7 @@ func TestSite(t *testing.T) {
 	}{
 		{"join", (*plant).joinAll},
 		{"refusals", (*plant).refusals},
+		{"look", (*plant).look},
 		{"network", (*plant).across},
 		{"images", (*plant).imagesEverywhere},
 		{"ports", (*plant).ports},
@@ -160,6 +161,29 @@ func (s *plant) refusals(t *testing.T) {
 	}
 	if code := s.exitCode(t, "token", "create", "--role", "server"); code != int(cli.CodeNotPossible) {
 		t.Errorf("a token for a second server on sqlite: exit code %d", code)
+	}
+}
+
+// look asks the server about the other machines.
+func (s *plant) look(t *testing.T) {
+	last := s.agents[1].host.Name()
+	s.run(t, "appliance", "node", "label", last, "node.islet.dev/pool=presses", "example.com/rack-")
+	shown := runJSON[struct {
+		Name, State, Pool string
+		Labels            map[string]string
+		Pods              []struct{ Name string }
+	}](t, s.platform, "node", "show", last)
+	if _, racked := shown.Labels["example.com/rack"]; racked || shown.Name != last || shown.State != "ready" || shown.Pool != "presses" || len(shown.Pods) == 0 {
+		t.Errorf("%s is shown as %+v", last, shown)
+	}
+	of := map[string]bool{}
+	for _, c := range runJSON[[]struct{ Node, Name string }](t, s.platform, "cert", "list") {
+		of[c.Node] = of[c.Node] || c.Name == "kubelet"
+	}
+	for _, p := range append([]*platform{s.platform}, s.agents...) {
+		if !of[p.host.Name()] {
+			t.Errorf("the certificates of %s are not listed: %v", p.host.Name(), of)
+		}
 	}
 }
 
