@@ -26,6 +26,7 @@ const (
 	NodeNotReady        Code = "node-not-ready"
 	NodeRemoved         Code = "node-removed"
 	PortInUse           Code = "port-in-use"
+	ServerStandby       Code = "server-standby"
 	SnapshotFailed      Code = "snapshot-failed"
 )
 
@@ -76,6 +77,8 @@ func Catalogue() []Problem {
 			Advice: "see the reason shown here; older snapshots are kept"},
 		{Code: DiskSlow, Severity: Warning, Title: "is slow to make writes safe", After: 2 * time.Minute,
 			Advice: "look for what else writes to this disk; prefer an SSD for the state directory"},
+		{Code: ServerStandby, Severity: Warning, Title: "is a server without a vote", After: time.Minute,
+			Advice: "join a third server: two voters would tolerate no loss, and either one's would stop the site"},
 		{Code: ImageImportedAgain, Severity: Warning, Title: "had been deleted and was imported again",
 			Advice: "find out what deletes images: nothing but the platform should"},
 	}

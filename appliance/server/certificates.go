@@ -9,6 +9,7 @@ import (
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
 	"islet/appliance/health"
 	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
@@ -33,6 +34,9 @@ func (n *node) allLeaves() []pki.Leaf {
 		return leaves
 	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
+	if n.replicated() {
+		leaves = append(leaves, datastore.EtcdLeaves(n.derived.Address)...)
+	}
 	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,
