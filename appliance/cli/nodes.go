@@ -334,21 +334,46 @@ func (f *removeFlags) run(ctx context.Context, env *Env, name string) error {
 			return Advise(err, "the node is still a member; what keeps its pods is told above. Run the command again to go on")
 		}
 	}
+	if nodes[i].Role == config.RoleServer {
+		if err := removeVoter(ctx, name); err != nil {
+			return err
+		}
+	}
 	members := server.Members(site.client)
+	if err := insist(ctx, func() error { return f.strike(ctx, site, members, name) }); err != nil {
+		return explainCluster(err)
+	}
+	return f.tell(ctx, env, members, nodes[i])
+}
+
+// strike takes the node off the site's list, and out of Kubernetes.
+func (f *removeFlags) strike(ctx context.Context, site cluster, members join.Members, name string) error {
+	var err error
 	if f.keep {
 		err = members.Remove(ctx, name)
 	} else {
 		err = members.Dismiss(ctx, name)
 	}
-	if err == nil && nodes[i].Role == config.RoleServer {
-		err = removeVoter(ctx, name)
-	}
 	node := &corev1.Node{}
 	node.Name = name
-	if err := errors.Join(err, client.IgnoreNotFound(site.client.Delete(ctx, node))); err != nil {
-		return explainCluster(err)
+	return errors.Join(err, client.IgnoreNotFound(site.client.Delete(ctx, node)))
+}
+
+// insistFor is how long a command goes on that is in the middle of something.
+const insistFor = 30 * time.Second
+
+// insist repeats what fails: the connection to the API may have been one to the server that has just lost its vote.
+func insist(ctx context.Context, do func() error) error {
+	for deadline := time.Now().Add(insistFor); ; {
+		err := do()
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
-	return f.tell(ctx, env, members, nodes[i])
 }
 
 // mayRemoveServer refuses what the site would not survive, or this program could not finish.
@@ -403,7 +428,11 @@ func (f *removeFlags) tell(ctx context.Context, env *Env, members join.Members, 
 // awaitLeft waits until a member that was dismissed has gone.
 func awaitLeft(ctx context.Context, members join.Members, name string) (bool, error) {
 	for deadline := time.Now().Add(leaveWait); time.Now().Before(deadline); {
-		all, err := members.List(ctx)
+		var all []join.Member
+		err := insist(ctx, func() (err error) {
+			all, err = members.List(ctx)
+			return err
+		})
 		if err != nil {
 			return false, explainCluster(err)
 		}
