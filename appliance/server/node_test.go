@@ -102,7 +102,7 @@ func TestEnsureCertificates(t *testing.T) {
 // folder of its own.
 func TestUnits(t *testing.T) {
 	t.Parallel()
-	n := imagined(t)
+	n := withVIPs(imagined(t))
 	if _, err := n.ensureCertificates(); err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ import (
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/appliance/version"
+	"islet/appliance/vip"
 	"islet/bundle"
 )
 
@@ -66,6 +67,7 @@ type node struct {
 	problems   *health.Tracker
 	supervisor *component.Supervisor
 	started    time.Time
+	vips       *vip.Keeper // on servers with a virtual address
 
 	// On agents only. The list of servers is the membership component's to change.
 	siteServers join.Servers

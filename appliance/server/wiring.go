@@ -21,6 +21,7 @@ import (
 	"islet/appliance/network"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
+	"islet/appliance/vip"
 )
 
 // shimsGroup is the control group of the shims; it outlives the daemon.
@@ -29,7 +30,7 @@ const shimsGroup = "shims"
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
 	return []string{datastore.Name, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName}
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, vip.Name}
 }
 
 // generatedDirs are the folders of generated configuration.
@@ -59,10 +60,11 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []component.Unit{
+	apiReady := probe(controlplane.SecurePort, "/readyz", asDaemon)
+	return append([]component.Unit{
 		datastore.Kine(store),
 		datastore.Snapshots(store),
-		controlplane.APIServer(control, probe(controlplane.SecurePort, "/readyz", asDaemon)),
+		controlplane.APIServer(control, apiReady),
 		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
 		controlplane.Scheduler(control, probe(10259, "/healthz", nil)),
 		runtime.Containerd(n.runtimeParams()),
@@ -74,7 +76,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		n.nodeUnit(client),
 		n.certificatesUnit(),
 		n.nodeAPIUnit(client),
-	}, nil
+	}, n.vipUnits(apiReady)...), nil
 }
 
 // child makes the spec of a program of an engine: its environment, control group and log.
@@ -111,7 +113,7 @@ func (n *node) controlPlane() controlplane.Params {
 	return controlplane.Params{
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
-		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(),
+		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(), ExtraSANs: n.apiNames(),
 		DatastoreURL: datastore.URL(n.layout), Datastore: datastore.Name,
 		PodSecurity: string(c.Security.PodSecurity),
 		Audit:       controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
@@ -173,7 +175,8 @@ func (n *node) networkParams() network.Params {
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, NodePortRange: c.NodePortRange.String(),
 		Backend: string(n.derived.Backend), DirectRouting: n.derived.DirectRouting, MTU: n.derived.MTU,
-		Access: control.Access, Child: n.child, Needs: []string{api},
+		NodePortsAnywhere: n.derived.ApplicationsVIP.Address.IsValid(),
+		Access:            control.Access, Child: n.child, Needs: []string{api},
 	}
 }
 
