@@ -48,9 +48,16 @@ func boot(t *testing.T, name string) *platform {
 // start the appliance all the same.
 func bootSite(t *testing.T, name string, hosts int) []*platform {
 	t.Helper()
+	return bootChanged(t, name, hosts, func(*config.Config) {})
+}
+
+// bootChanged is bootSite with other answers than the default ones.
+func bootChanged(t *testing.T, name string, hosts int, change func(*config.Config)) []*platform {
+	t.Helper()
 	site, begun := fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), time.Now()
 	c := config.Default()
 	c.Site.Name = site
+	change(&c)
 	answer, err := config.Marshal(c, false)
 	if err != nil {
 		t.Fatal(err)
