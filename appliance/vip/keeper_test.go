@@ -284,3 +284,29 @@ func TestOtherServersAreHeardOf(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNewServersEndYielding: two servers that did not know of each other have both taken an address.
+func TestNewServersEndYielding(t *testing.T) {
+	t.Parallel()
+	err := watching(t, func(b *bench, _ *atomic.Int64) {
+		mac := []string{"02:00:00:00:00:0d"}
+		b.change(func() {
+			b.others, b.held = []netip.Addr{higher}, map[netip.Addr]bool{virtual: true}
+			b.answers = arp.Answers{virtual: mac, higher: mac}
+		})
+		time.Sleep(lookInterval + sharedLooks*interval)
+		synctest.Wait()
+		if got := b.permitted(t); got != "01" {
+			t.Errorf("permitted %s while both have it", got)
+		}
+		b.change(func() { b.held, b.others = nil, []netip.Addr{lower, higher} })
+		time.Sleep(lookInterval)
+		synctest.Wait()
+		if got := b.permitted(t); got != "11" {
+			t.Errorf("permitted %s after the list has changed", got)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

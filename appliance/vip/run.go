@@ -141,6 +141,9 @@ func (k *Keeper) watch(ctx context.Context, reload func() error) error {
 				return fmt.Errorf("tell keepalived of the other servers: %w", err)
 			}
 			k.Log.Info("the other servers have changed", "servers", peers)
+			for i := range records {
+				records[i].yielded = time.Time{} // that may be why they did not hear each other
+			}
 		}
 		k.ask(ctx, records)
 		if time.Since(looked) >= lookInterval || slices.ContainsFunc(records, func(r record) bool { return r.odd() }) {
