@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"islet/appliance/cli"
 	"islet/appliance/config"
+	"islet/appliance/vip"
 )
 
 // fleet is a site of three servers and two agents. Its parts build upon each other.
@@ -27,7 +29,10 @@ type fleet struct {
 
 // TestServers makes a site of five machines, and takes its servers away one after the other.
 func TestServers(t *testing.T) {
-	all := bootSite(t, "fleet", 5, func(c *config.Config) { c.Datastore.Store = config.StoreEtcd })
+	all := bootSite(t, "fleet", 5, func(c *config.Config) {
+		c.Datastore.Store = config.StoreEtcd
+		c.Network.VIP = config.VIP{API: apiVIP, Applications: appsVIP}
+	})
 	f := &fleet{servers: all[:3], agents: all[3:]}
 	for _, part := range []struct {
 		name string
@@ -36,6 +41,7 @@ func TestServers(t *testing.T) {
 		{"assemble", (*fleet).assemble},
 		{"images", (*fleet).imagesEverywhere},
 		{"ports", (*fleet).ports},
+		{"virtual addresses", (*fleet).virtualAddresses},
 		{"a server dies", (*fleet).loseEach},
 		{"a server is cut off", (*fleet).partition},
 		{"a server is removed and comes back", (*fleet).removeServer},
@@ -226,13 +232,67 @@ func (f *fleet) while(t *testing.T, what string, do func()) {
 	}
 }
 
+// holder is the server that holds the API's virtual address; nil when none says so.
+func (f *fleet) holder(t *testing.T) *platform {
+	t.Helper()
+	for _, p := range f.servers {
+		s, err := p.daemon().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(s.VIPs, func(v vip.Status) bool { return v.Address == apiVIP && v.State == vip.Held }) {
+			return p
+		}
+	}
+	return nil
+}
+
+// apiAtVIP complains unless a server takes connections at the API's virtual address.
+func (f *fleet) apiAtVIP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	conn, err := f.servers[0].lab.Dial(ctx, "tcp", apiVIP.String()+":6443")
+	if err == nil {
+		err = conn.Close()
+	}
+	return err
+}
+
+// virtualAddresses finds each address on one server, and both answer.
+func (f *fleet) virtualAddresses(t *testing.T) {
+	await(t, readyLimit, "the API answers at its address", f.apiAtVIP)
+	for _, address := range []netip.Addr{apiVIP, appsVIP} {
+		var holders []string
+		for _, p := range f.servers {
+			out := p.run(t, "ip", "-4", "-o", "address", "show", "dev", "eth0")
+			if strings.Contains(out, " "+address.String()+"/") {
+				holders = append(holders, p.host.Name())
+			}
+		}
+		if len(holders) != 1 {
+			t.Errorf("%s is on %v", address, holders)
+		}
+	}
+	f.servers[0].deploySample(t)
+	for _, url := range f.servers[0].sampleURLs()[:1] {
+		client := f.servers[0].lab.HTTPClientTo(appsVIP.String() + ":80")
+		client.Timeout = 5 * time.Second
+		await(t, readyLimit, url+" at the applications' address", func(ctx context.Context) error { return get(ctx, client, url, `"version":"v1"`) })
+	}
+}
+
 // loseEach takes the power of each server for a while, the leader included.
 func (f *fleet) loseEach(t *testing.T) {
 	for i, p := range f.servers {
 		other := f.servers[(i+1)%len(f.servers)]
 		f.while(t, p.host.Name()+" dies", func() {
+			held := f.holder(t)
 			if err := p.host.Kill(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+			moved := await(t, 3*time.Second, "the API's address is elsewhere", f.apiAtVIP)
+			if held == p {
+				t.Logf("%s held the API's address: it answers elsewhere after %s", p.host.Name(), moved.Round(10*time.Millisecond))
 			}
 			await(t, time.Minute, "the others tell", func(context.Context) error {
 				d := f.datastore(t, other)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -29,6 +30,10 @@ type executable struct {
 func (b *builder) fileKey(file File) (string, error) {
 	if file.C != nil {
 		return file.C.Key(b.root, b.gccVersion)
+	}
+	if file.Make != nil {
+		source, err := b.lock.Source(file.Make.Source)
+		return file.Make.Key(b.gccVersion, source.SHA256), err
 	}
 	compiler := b.goVersion
 	if file.Go.CGO {
@@ -62,7 +67,7 @@ func (b *builder) executable(ctx context.Context, file File) (executable, error)
 		b.log.Info("compiling", "file", file.Path)
 		// A killed build leaves a name that is not a key; clean removes it.
 		unfinished := e.path + ".unfinished"
-		if err := file.build(ctx, b.root, unfinished); err != nil {
+		if err := b.compile(ctx, file, unfinished); err != nil {
 			return executable{}, err
 		}
 		if err := os.Rename(unfinished, e.path); err != nil {
@@ -75,17 +80,35 @@ func (b *builder) executable(ctx context.Context, file File) (executable, error)
 	return e, err
 }
 
-func (f File) build(ctx context.Context, root, out string) error {
-	if f.C != nil {
-		return f.C.Build(ctx, root, out)
+func (b *builder) compile(ctx context.Context, file File, out string) error {
+	switch {
+	case file.C != nil:
+		return file.C.Build(ctx, b.root, out)
+	case file.Go != nil:
+		return file.Go.Build(ctx, b.root, out)
 	}
-	return f.Go.Build(ctx, root, out)
+	source, err := b.lock.Source(file.Make.Source)
+	if err != nil {
+		return err
+	}
+	archive, err := source.Fetch(ctx, b.cached("deb", ""))
+	if err != nil {
+		return err
+	}
+	if archive, err = filepath.Abs(archive); err != nil {
+		return err
+	}
+	return file.Make.Build(ctx, archive, out)
 }
 
 // parts says what is in the executable.
 func (b *builder) parts(e executable) ([]sbom.Component, error) {
 	if e.file.Go != nil {
 		return sbom.Modules(e.path, b.moduleCache)
+	}
+	if e.file.Make != nil {
+		s, err := b.lock.Source(e.file.Make.Source)
+		return []sbom.Component{{Name: s.Name, Version: s.Version, PURL: s.PURL(b.lock.Debian.Suite), SHA256: s.SHA256, Licenses: []string{s.License}}}, err
 	}
 	return []sbom.Component{{Name: "islet/" + e.file.C.Source, Licenses: []string{"Apache-2.0"}}}, nil
 }

@@ -15,7 +15,7 @@ import (
 // expand fills in what the lock file leaves to be looked up, so that no version is written down twice:
 //
 //	${module:PATH}  the version of that module in the go.mod of the component's first Go program
-//	${debian:NAME}  the version of that Debian package in the lock file
+//	${debian:NAME}  the version of that Debian package or source in the lock file
 //	${version}      the component's version, ${major} and ${minor} of it
 //	${date}         sourceDateEpoch in RFC 3339
 func (l *Lock) expand(root string) error {
@@ -105,6 +105,9 @@ func (x expansion) lookUp(name string) (string, error) {
 	case kind == "module":
 		return x.modules.version(x.dir, of)
 	case kind == "debian":
+		if s, err := x.lock.Source(of); err == nil {
+			return s.Version, nil
+		}
 		p, err := x.lock.Package(of)
 		return p.Version, err
 	case name == "date":

@@ -34,6 +34,7 @@ type Lock struct {
 type Debian struct {
 	Suite    string           `yaml:"suite"` // as in package URLs: debian-12
 	Packages []debian.Package `yaml:"packages"`
+	Sources  []debian.Source  `yaml:"sources,omitempty"`
 }
 
 // Manifests says where the platform's Kubernetes manifests are: each folder in dir is one component.
@@ -53,10 +54,13 @@ type ModuleManifest struct {
 
 // File is one file of an engine or image: a program built from source.
 type File struct {
-	Path  string      `yaml:"path"`            // where it goes, relative to the root
-	Links []string    `yaml:"links,omitempty"` // symbolic links to it
-	Go    *program.Go `yaml:"go,omitempty"`    // how it is built: exactly one of the two
-	C     *program.C  `yaml:"c,omitempty"`
+	Path  string   `yaml:"path"`            // where it goes, relative to the root
+	Links []string `yaml:"links,omitempty"` // symbolic links to it
+
+	// How it is built: exactly one of these.
+	Go   *program.Go   `yaml:"go,omitempty"`
+	C    *program.C    `yaml:"c,omitempty"`
+	Make *program.Make `yaml:"make,omitempty"`
 }
 
 // Engine is a set of host programs.
@@ -125,6 +129,16 @@ func (l *Lock) Package(name string) (debian.Package, error) {
 		}
 	}
 	return debian.Package{}, fmt.Errorf("%s: no Debian package %q under debian.packages", LockFile, name)
+}
+
+// Source returns the pinned Debian source of that name.
+func (l *Lock) Source(name string) (debian.Source, error) {
+	for _, s := range l.Debian.Sources {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return debian.Source{}, fmt.Errorf("%s: no Debian source %q under debian.sources", LockFile, name)
 }
 
 // ReadLock reads and checks the lock file of the repository at root, with all versions filled in.

@@ -29,6 +29,11 @@ func (l *Lock) validate() error {
 			report("debian.packages[%d] (%s): needs name, version, arch and a sha256 of 64 hex digits", i, p.Name)
 		}
 	}
+	for i, s := range l.Debian.Sources {
+		if s.Name == "" || s.Version == "" || s.File != path.Base(s.File) || s.License == "" || !sha256Hex.MatchString(s.SHA256) {
+			report("debian.sources[%d] (%s): needs name, version, license, the name of a file and a sha256 of 64 hex digits", i, s.Name)
+		}
+	}
 	names := map[string]bool{}
 	for i, e := range l.Engines {
 		if !nameRule.MatchString(e.Name) || names[e.Name] || e.Version == "" {
@@ -82,8 +87,14 @@ func (l *Lock) validateImages() []error {
 func validateFiles(where string, files []File) []error {
 	var problems []error
 	for i, file := range files {
-		if (file.Go == nil) == (file.C == nil) {
-			problems = append(problems, fmt.Errorf("%s.files[%d]: needs exactly one of go and c", where, i))
+		ways := 0
+		for _, given := range []bool{file.Go != nil, file.C != nil, file.Make != nil} {
+			if given {
+				ways++
+			}
+		}
+		if ways != 1 {
+			problems = append(problems, fmt.Errorf("%s.files[%d]: needs exactly one of go, c and make", where, i))
 		}
 		if clean := path.Clean("/" + file.Path)[1:]; clean != file.Path || clean == "" {
 			problems = append(problems, fmt.Errorf("%s.files[%d].path: %q is not a clean relative path", where, i, file.Path))

@@ -9,6 +9,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/pki"
+	"islet/appliance/vip"
 )
 
 // Status is one node on one screen.
@@ -27,6 +28,7 @@ type Status struct {
 	Engines      Engines            `json:"engines"`
 	Images       Images             `json:"images"`
 	Bundle       Bundle             `json:"bundle"`
+	VIPs         []vip.Status       `json:"vips,omitempty"` // of a server
 	Certificates []pki.Entry        `json:"certificates"`
 	Problems     []health.Active    `json:"problems"`
 }

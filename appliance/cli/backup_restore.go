@@ -16,6 +16,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/host"
 	"islet/appliance/install"
+	"islet/appliance/preflight"
 	"islet/appliance/progress"
 	"islet/appliance/reset"
 )
@@ -170,7 +171,7 @@ func prepareRestore(ctx context.Context, env *Env, contents backup.Contents, o *
 	o.Restore = &install.Restore{
 		Site: m.Site, Detail: "put back authorities and datastore as they were at " + m.Created.Local().Format(time.DateTime), Done: done, Place: place,
 	}
-	return checkMachine(ctx, env, c, o.Target.Layout)
+	return checkMachine(ctx, env, preflight.Input{Config: c, Layout: o.Target.Layout})
 }
 
 // checkSameMachine insists on the name and the address that the site knows its server by.

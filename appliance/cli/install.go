@@ -16,6 +16,7 @@ import (
 	"islet/appliance/backup"
 	"islet/appliance/config"
 	"islet/appliance/install"
+	"islet/appliance/preflight"
 	"islet/appliance/reset"
 )
 
@@ -90,7 +91,7 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := checkMachine(ctx, env, c, options.Target.Layout); err != nil {
+	if err := checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout}); err != nil {
 		return err
 	}
 	if err := confirmPlan(ctx, env, steps, f.yes, "look at `appliance install --plan`, then give --yes"); err != nil {

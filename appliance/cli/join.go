@@ -24,6 +24,7 @@ import (
 	"islet/appliance/kubelet"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
+	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/appliance/server"
 )
@@ -106,7 +107,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMachine(ctx, env, c, options.Target.Layout); err != nil {
+	if err := checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout, Joins: true}); err != nil {
 		return err
 	}
 	options.Site = &install.Site{Name: c.Site.Name, Enter: func(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
+	"islet/appliance/vip"
 	"islet/bundle/bundletest"
 )
 
@@ -32,7 +34,11 @@ func nodeStatus(now time.Time, wrong bool) api.Status {
 		Node: api.Node{Name: "node1", Address: "192.0.2.11", Interface: "eth0", Role: "server", PodCIDR: "10.42.0.0/24", ServiceCIDR: "10.43.0.0/16",
 			Backend: "vxlan", MTU: 1450, Domain: "apps.plant.internal", HTTPPort: 80, HTTPSPort: 443},
 		Datastore: &api.Datastore{Store: "sqlite", Bytes: 5 << 20, Snapshots: 3, NewestSnapshot: ago(20 * time.Minute)},
-		Images:    api.Images{Carried: 11, Imported: 0},
+		VIPs: []vip.Status{
+			{Purpose: vip.API, Address: netip.MustParseAddr("192.0.2.100"), State: vip.Held, Holder: "192.0.2.11", Looked: now},
+			{Purpose: vip.Applications, Address: netip.MustParseAddr("192.0.2.101"), State: vip.Standby, Holder: "192.0.2.12", Looked: now},
+		},
+		Images: api.Images{Carried: 11, Imported: 0},
 		Components: []component.Status{
 			{Name: "kine", State: component.Ready, Since: ago(3 * time.Hour)},
 			{Name: "kubelet", State: component.Ready, Since: ago(30 * time.Second), Restarts: 2},
@@ -45,6 +51,8 @@ func nodeStatus(now time.Time, wrong bool) api.Status {
 	s.Ready, s.Node.PodCIDR, s.Datastore.Snapshots = false, "", 0
 	s.Datastore.Restored = "from the snapshot of 2026-06-01T11:00:00Z"
 	s.Images = api.Images{Carried: 11, Imported: 4, Bytes: 300 << 20}
+	s.VIPs[0].Duplicate = "02:00:00:00:00:99, which is no server of this site"
+	s.VIPs[1].State, s.VIPs[1].Reason, s.VIPs[1].Holder = vip.Unfit, "the gateway does not answer", ""
 	s.Components[1] = component.Status{Name: "kubelet", State: component.Waiting, Reason: "waiting for containerd", Since: ago(2500 * time.Millisecond)}
 	catalogue := map[health.Code]health.Problem{}
 	for _, p := range health.Catalogue() {

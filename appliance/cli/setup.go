@@ -72,17 +72,18 @@ func printInstallStep(w io.Writer, s install.Step) {
 	fmt.Fprintf(w, "%-10s  %s: %s\n", s.Kind, s.Object, s.Detail)
 }
 
-// checkMachine refuses a machine that cannot run the platform, and tells of what is worth knowing.
-func checkMachine(ctx context.Context, env *Env, c config.Config, l layout.Layout) error {
+// checkMachine refuses a machine that cannot run the platform, and tells of what is worth knowing. It completes in.
+func checkMachine(ctx context.Context, env *Env, in preflight.Input) error {
 	facts, err := host.Gather(ctx)
 	if err != nil {
 		env.Logger().Warn("some facts of this machine could not be read", "error", err)
 	}
-	if _, err := config.Derive(c, facts); err != nil {
+	if _, err := config.Derive(in.Config, facts); err != nil {
 		return Exit(CodeConfig, err)
 	}
-	built, _ := time.Parse(time.RFC3339, env.Build.Date) // zero when the build was not stamped
-	report := preflight.Run(ctx, preflight.Checks(preflight.Input{Config: c, Layout: l, Facts: facts, Build: built}), preflightDeadline)
+	in.Facts = facts
+	in.Build, _ = time.Parse(time.RFC3339, env.Build.Date) // zero when the build was not stamped
+	report := preflight.Run(ctx, preflight.Checks(in), preflightDeadline)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/progress"
+	"islet/appliance/vip"
 )
 
 func newStatusCommand(env *Env) *cobra.Command {
@@ -63,6 +64,9 @@ func printStatus(out io.Writer, s api.Status) error {
 	fmt.Fprintf(w, "Address\t%s\ton %s, pods %s over %s (MTU %d), services %s\n", s.Node.Address, s.Node.Interface,
 		cmp.Or(s.Node.PodCIDR, "not connected yet"), s.Node.Backend, s.Node.MTU, s.Node.ServiceCIDR)
 	fmt.Fprintf(w, "Applications\t*.%s\tports %d and %d\n", s.Node.Domain, s.Node.HTTPPort, s.Node.HTTPSPort)
+	for _, v := range s.VIPs {
+		fmt.Fprintf(w, "Virtual\t%s\t%s\n", v.Address, vipState(v))
+	}
 	if s.Datastore != nil {
 		fmt.Fprintf(w, "Datastore\t%s\t%s, %s\n", s.Datastore.Store, progress.Bytes(s.Datastore.Bytes), snapshots(*s.Datastore))
 	}
@@ -99,6 +103,29 @@ func printStatus(out io.Writer, s api.Status) error {
 		fmt.Fprintf(out, "\n      next: %s [%s]\n", p.Advice, p.Code)
 	}
 	return nil
+}
+
+// vipState says in words what a virtual address is for and who holds it.
+func vipState(v vip.Status) string {
+	text := map[vip.Purpose]string{vip.API: "for the Kubernetes API, ", vip.Applications: "for applications, "}[v.Purpose]
+	switch {
+	case v.State == vip.Held:
+		text += "held by this server"
+	case v.Looked.IsZero():
+		return text + "held elsewhere or not at all: " + v.Reason
+	case v.Holder != "":
+		text += "held by " + v.Holder
+	case v.Missing():
+		text += "HELD BY NOBODY"
+	}
+	text += map[vip.State]string{vip.Standby: "; this server stands by", vip.Unfit: "; NOT FOR THIS SERVER"}[v.State]
+	if v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	if v.Duplicate != "" {
+		text += "; ALSO AT " + v.Duplicate
+	}
+	return text
 }
 
 func snapshots(d api.Datastore) string {

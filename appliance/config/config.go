@@ -77,6 +77,16 @@ type Network struct {
 	MTU           int          `yaml:"mtu" min:"1280" max:"65535" empty:"the link's MTU, less 50 bytes where vxlan may be used" doc:"Largest packet of pods, in bytes."`
 	NodePortRange PortRange    `yaml:"nodePortRange" doc:"Ports that services of type NodePort may take on every node."`
 	DNS           []netip.Addr `yaml:"dns" empty:"names outside the cluster are answered as not existing" doc:"The site's DNS servers, asked for names outside the cluster."`
+	VIP           VIP          `yaml:"vip" doc:"Addresses for people that move between the servers by VRRP. The platform itself needs none."`
+}
+
+// VIP is the virtual addresses, each on one healthy server at a time.
+type VIP struct {
+	API                  netip.Addr `yaml:"api" empty:"none" doc:"IPv4 address of the Kubernetes API: a free one of the servers' network."`
+	APIRouterID          int        `yaml:"apiRouterID" min:"1" max:"255" empty:"the last number of the address" doc:"VRRP router id of the API's address. Nothing else on the link may use it."`
+	Applications         netip.Addr `yaml:"applications" empty:"none" doc:"IPv4 address of the gateway and of node ports: another free one of the servers' network. Names of applications lead there."`
+	ApplicationsRouterID int        `yaml:"applicationsRouterID" min:"1" max:"255" empty:"the last number of the address" doc:"VRRP router id of the applications' address. Nothing else on the link may use it."`
+	APINames             []string   `yaml:"apiNames" doc:"Further DNS names of the Kubernetes API; its certificate covers them."`
 }
 
 // Store is what keeps the cluster's state.

@@ -23,6 +23,9 @@ type Derived struct {
 	APIServerAddress netip.Addr   `json:"apiServerAddress"`
 	ClusterDNS       netip.Addr   `json:"clusterDNS"`
 	Domain           string       `json:"domain"` // of applications
+
+	APIVIP          VirtualAddress `json:"apiVIP"`          // zero when there is none
+	ApplicationsVIP VirtualAddress `json:"applicationsVIP"` // the same
 }
 
 // Derive is pure: the same configuration and facts give the same result on every start. The
@@ -42,8 +45,10 @@ func Derive(c Config, facts host.Facts) (Derived, error) {
 	d.Interface, d.Address, d.NodeNetwork = link.Name, address.Addr(), address.Masked()
 	d.Backend, d.DirectRouting = j.backend(c, facts)
 	d.MTU = j.mtu(c, d.Backend, link)
+	d.APIVIP, d.ApplicationsVIP = virtualAddresses(c.Network.VIP)
 	j.overlaps(c, facts)
 	j.reserved(c, facts)
+	j.virtual(c, d, facts)
 	return d, j.problems.orNil()
 }
 

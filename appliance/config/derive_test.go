@@ -85,6 +85,16 @@ func TestDerive(t *testing.T) {
 			machine(link("eth0", 2, 1500, "192.0.2.2/24")), with(func(d *Derived) {
 				d.APIServerAddress, d.ClusterDNS = netip.MustParseAddr("172.30.8.1"), netip.MustParseAddr("172.30.8.10")
 			})},
+		{"virtual addresses", func(c *Config) { c.Network.VIP = vips("192.0.2.100", "192.0.2.101") },
+			machine(link("eth0", 2, 1500, "192.0.2.2/24", "192.0.2.100/32")), with(func(d *Derived) {
+				d.APIVIP = VirtualAddress{netip.MustParseAddr("192.0.2.100"), 100}
+				d.ApplicationsVIP = VirtualAddress{netip.MustParseAddr("192.0.2.101"), 101}
+			})},
+		{"virtual addresses of another network on an agent", func(c *Config) {
+			c.Network.VIP, c.Node.Role = vips("198.51.100.100", ""), RoleAgent
+		}, machine(link("eth0", 2, 1500, "192.0.2.2/24")), with(func(d *Derived) {
+			d.APIVIP = VirtualAddress{netip.MustParseAddr("198.51.100.100"), 100}
+		})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -134,6 +144,15 @@ func TestDeriveRefuses(t *testing.T) {
 			[]string{"network.mtu: 1500 does not fit through eth0, whose MTU is 1500; use at most 1450, or 0 to derive it"}},
 		{"machine too small", nil, one(func(f *host.Facts) { f.MemoryBytes, f.CPUs = 1<<30, 0 }),
 			[]string{"kubelet.kubeReserved.memory: reserved memory and the eviction threshold add up to 1224Mi of the machine's 1Gi; reserve less, or add memory"}},
+		{"virtual addresses that cannot be", func(c *Config) { c.Network.VIP = vips("192.0.2.2", "198.51.100.7") }, one(same),
+			[]string{"network.vip.api: 192.0.2.2 is the address of this node; choose an address that no machine has",
+				"network.vip.applications: 198.51.100.7 is not in 192.0.2.0/24, the network of this node; choose a free address of that network"}},
+		{"virtual addresses at the ends", func(c *Config) { c.Network.VIP = vips("192.0.2.0", "192.0.2.255") }, one(same),
+			[]string{"network.vip.api: 192.0.2.0 is not for a machine: it is the first or the last of 192.0.2.0/24; choose another address of that network",
+				"network.vip.applications: 192.0.2.255 is not for a machine: it is the first or the last of 192.0.2.0/24; choose another address of that network"}},
+		{"virtual address that is another's", func(c *Config) { c.Network.VIP = vips("192.0.2.3", "") },
+			machine(link("eth0", 2, 1500, "192.0.2.2/24", "192.0.2.3/24")),
+			[]string{"network.vip.api: 192.0.2.3/24 is configured on eth0; take it off the interface, or choose another"}},
 		{"processors all reserved", func(c *Config) { c.Kubelet.KubeReserved.CPU = 4000 }, one(same),
 			[]string{"kubelet.kubeReserved.cpu: reserved processor time adds up to 4100m of the machine's 2; reserve less, or add processors"}},
 	} {
@@ -156,5 +175,34 @@ func TestDeriveRefuses(t *testing.T) {
 				t.Errorf("got %q\nwant %q", got, c.want)
 			}
 		})
+	}
+}
+
+func vips(api, applications string) VIP {
+	var v VIP
+	v.API, _ = netip.ParseAddr(api)
+	v.Applications, _ = netip.ParseAddr(applications)
+	return v
+}
+
+func TestRouterIDsFollowFromTheAddresses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		vip               VIP
+		api, applications int
+	}{
+		"none":                   {VIP{}, 0, 0},
+		"last numbers":           {vips("10.0.0.7", "10.0.0.8"), 7, 8},
+		"the same last number":   {vips("10.0.0.7", "10.0.1.7"), 7, 8},
+		"zero is no id":          {vips("10.0.1.0", "10.0.2.0"), 1, 2},
+		"the largest":            {vips("10.0.1.255", "10.0.2.255"), 255, 1},
+		"configured":             {VIP{API: netip.MustParseAddr("10.0.0.7"), APIRouterID: 70}, 70, 0},
+		"configured over there":  {VIP{API: netip.MustParseAddr("10.0.0.7"), Applications: netip.MustParseAddr("10.0.0.9"), ApplicationsRouterID: 7}, 8, 7},
+		"configured, not wanted": {VIP{APIRouterID: 70}, 0, 0},
+	} {
+		api, applications := virtualAddresses(c.vip)
+		if api.RouterID != c.api || applications.RouterID != c.applications {
+			t.Errorf("%s: %d and %d, want %d and %d", name, api.RouterID, applications.RouterID, c.api, c.applications)
+		}
 	}
 }

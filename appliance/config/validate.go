@@ -21,6 +21,7 @@ func (c Config) validate() ([]Warning, Problems) {
 	j.section(reflect.ValueOf(c), "")
 	j.names(c)
 	j.network(c)
+	j.vip(c)
 	j.ports(c)
 	j.paths(c)
 	j.storage(c)

@@ -28,6 +28,8 @@ const (
 	PortInUse           Code = "port-in-use"
 	ServerStandby       Code = "server-standby"
 	SnapshotFailed      Code = "snapshot-failed"
+	VIPDuplicate        Code = "vip-duplicate"
+	VIPMissing          Code = "vip-missing"
 )
 
 // Catalogue lists all problems, the gravest and most fundamental first; screens keep this order.
@@ -61,6 +63,10 @@ func Catalogue() []Problem {
 			Advice: "see what it waits for in appliance status, and its log"},
 		{Code: NodeNotReady, Severity: Critical, Title: "is not ready for pods", After: time.Minute, CausedBy: down,
 			Advice: "see the node's conditions: appliance kubectl describe node"},
+		{Code: VIPDuplicate, Severity: Critical, Title: "has another holder",
+			Advice: "find the machine with the hardware address shown here, and take the virtual address from it"},
+		{Code: VIPMissing, Severity: Critical, Title: "is held by no server", After: 30 * time.Second, CausedBy: append([]Code{NodeNotReady, AddonFailed}, down...),
+			Advice: "the reason is shown here; until then use the address of a server"},
 		{Code: ImageMissing, Severity: Critical, Title: "is neither on this node nor in the bundle", CausedBy: []Code{BundleDamaged},
 			Advice: "bring a bundle that holds it, or correct the name in the manifest"},
 		{Code: MemoryLow, Severity: Warning, Title: "is short of memory", After: time.Minute,

@@ -87,6 +87,9 @@ func (l Layout) Lock() string { return l.run("server.lock") }
 // KineSocket is where kine serves the etcd API.
 func (l Layout) KineSocket() string { return l.run("kine.sock") }
 
+// VIP holds keepalived's pid files, and what tells it which virtual addresses this node may have.
+func (l Layout) VIP() string { return l.run("keepalived") }
+
 // ContainerdSocket is containerd's GRPC address.
 func (l Layout) ContainerdSocket() string { return l.run("containerd", "containerd.sock") }
 

@@ -42,9 +42,12 @@ type Params struct {
 	Backend       string
 	DirectRouting bool
 	MTU           int
-	Access        func(leaf string) kubeconfig.Access
-	Child         func(name string, args ...string) component.Spec
-	Needs         []string
+	// NodePortsAnywhere makes node ports answer at all addresses of the machine, those that come and go included, rather
+	// than at Address alone.
+	NodePortsAnywhere bool
+	Access            func(leaf string) kubeconfig.Access
+	Child             func(name string, args ...string) component.Spec
+	Needs             []string
 }
 
 // Leaves lists the network's certificates.
@@ -114,6 +117,10 @@ func (p Params) prepareProxy() error {
 	if err := kubeconfig.WriteReference(p.kubeconfig(ProxyName), p.Access(ProxyName)); err != nil {
 		return err
 	}
+	nodePorts := []string{"primary"}
+	if p.NodePortsAnywhere {
+		nodePorts = []string{"0.0.0.0/0"}
+	}
 	config, err := yaml.Marshal(object{
 		"apiVersion":         "kubeproxy.config.k8s.io/v1alpha1",
 		"kind":               "KubeProxyConfiguration",
@@ -123,6 +130,7 @@ func (p Params) prepareProxy() error {
 		"detectLocalMode":    "ClusterCIDR",
 		"healthzBindAddress": "127.0.0.1:10256",
 		"metricsBindAddress": "127.0.0.1:10249",
+		"nodePortAddresses":  nodePorts,
 		// The table's size belongs to the machine, not to us: changing it would outlive a reset.
 		"conntrack": object{"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 	})

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"islet/appliance/arp"
 	"islet/appliance/config"
 	"islet/appliance/host"
 )
@@ -114,6 +115,9 @@ func TestJudges(t *testing.T) {
 		{"MTU unknown", judgeMTU(-50), Info},
 		{"default route", judgeRoute(&host.Route{Interface: "eth0", Gateway: prefix.Addr()}), Passed},
 		{"no default route", judgeRoute(nil), Passed},
+		{"virtual addresses free", judgeVIPs([]netip.Addr{prefix.Addr()}, false)(nil), Passed},
+		{"virtual address taken", judgeVIPs([]netip.Addr{prefix.Addr()}, false)(arp.Answers{prefix.Addr(): {"02:00:00:00:00:01"}}), Failed},
+		{"virtual address of the site", judgeVIPs([]netip.Addr{prefix.Addr()}, true)(arp.Answers{prefix.Addr(): {"02:00:00:00:00:01"}}), Info},
 		{"ports free", judgePorts(11)(nil), Passed},
 		{"port taken", judgePorts(11)([]takenPort{{config.Port{Number: 80, Path: "gateway.httpPort"}, "nginx (pid 7)"}}), Failed},
 		{"no other Kubernetes", judgeKubernetes(nil), Passed},

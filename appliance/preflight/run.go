@@ -16,6 +16,7 @@ type Input struct {
 	Layout layout.Layout
 	Facts  host.Facts
 	Build  time.Time // when this program was built; zero when unknown
+	Joins  bool      // the machine is to join a site, whose servers may hold its virtual addresses
 }
 
 // Checks returns all checks in the order in which they are shown.

@@ -100,6 +100,7 @@ func (b builder) planLinks() {
 		gone[l.Name] = true
 		b.step(phaseUndo, KindLink, l.Name, "delete "+l.Type+" device", func(context.Context) error { return deleteLink(l.Name) })
 	}
+	b.planAddresses()
 	for _, r := range b.now.Routes {
 		if gone[r.Link] || slices.Contains(b.past.Routes, r) {
 			continue // a route goes with its device
@@ -108,6 +109,36 @@ func (b builder) planLinks() {
 			b.step(phaseUndo, KindRoute, r.String(), "delete route", func(context.Context) error { return deleteRoute(r) })
 		}
 	}
+}
+
+// planAddresses takes the virtual addresses off the machine, which keepalived does itself unless it is killed.
+func (b builder) planAddresses() {
+	for _, l := range b.now.Links {
+		for _, a := range l.Addresses {
+			had := slices.ContainsFunc(b.past.Links, func(o Link) bool { return o.Name == l.Name && slices.Contains(o.Addresses, a) })
+			if a.Bits() == 32 && slices.Contains(b.target.VIPs[:], a.Addr()) && !had {
+				b.step(phaseUndo, KindAddress, a.String()+" dev "+l.Name, "delete virtual address", func(context.Context) error { return deleteAddress(l.Name, a) })
+			}
+		}
+	}
+}
+
+func deleteAddress(link string, a netip.Prefix) error {
+	l, err := netlink.LinkByName(link)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	address, err := netlink.ParseAddr(a.String())
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrDel(l, address); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return err
+	}
+	return nil
 }
 
 func within(inner, outer netip.Prefix) bool {

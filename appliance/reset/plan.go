@@ -17,6 +17,7 @@ const (
 	KindMount     Kind = "mount"
 	KindNamespace Kind = "namespace"
 	KindLink      Kind = "link"
+	KindAddress   Kind = "address"
 	KindRoute     Kind = "route"
 	KindTable     Kind = "nftables"
 	KindSet       Kind = "ipset"

@@ -16,6 +16,7 @@ func testTarget() Target {
 	return Target{
 		NodeName: "node1", Layout: layout.Default(), Storage: "/var/lib/appliance/storage",
 		PodCIDR: netip.MustParsePrefix("10.42.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.43.0.0/16"),
+		VIPs: [2]netip.Addr{netip.MustParseAddr("192.0.2.100")},
 	}
 }
 
@@ -91,6 +92,18 @@ func TestBuild(t *testing.T) {
 				},
 			},
 			want: []string{"link flannel.1", "link veth1", "route 10.42.3.0/24 via 10.0.0.3 dev eth0", "route 10.43.0.0/16 dev lo"},
+		},
+		"virtual addresses that a killed program left behind": {
+			before: State{Links: []Link{{Name: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.2/24")}}}},
+			now: State{Links: []Link{
+				{Name: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.2/24"), prefix("192.0.2.100/32"), prefix("192.0.2.101/32")}},
+				{Name: "eth1", Addresses: []netip.Prefix{prefix("192.0.2.100/24")}},
+			}},
+			want: []string{"address 192.0.2.100/32 dev eth0"},
+		},
+		"virtual address that was there before": {
+			before: State{Links: []Link{{Name: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.100/32")}}}},
+			now:    State{Links: []Link{{Name: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.100/32")}}}},
 		},
 		"tables of ours, of others, and shared ones": {
 			before: State{Tables: []Table{{Family: unix.NFPROTO_IPV6, Name: "kube-proxy"}, {Family: unix.NFPROTO_IPV4, Name: "nat", Chains: []Chain{{Name: "KUBE-OLD"}}}}},

@@ -23,6 +23,7 @@ type Target struct {
 	Storage     string        `json:"storage"` // directory of the local volumes
 	PodCIDR     netip.Prefix  `json:"podCIDR"`
 	ServiceCIDR netip.Prefix  `json:"serviceCIDR"`
+	VIPs        [2]netip.Addr `json:"vips"` // virtual addresses that this machine may hold; zero where there is none
 }
 
 // NewTarget is the target that a configuration describes; etcDir is where its file is.
@@ -34,6 +35,7 @@ func NewTarget(c config.Config, etcDir string) Target {
 	return Target{
 		NodeName: name, Layout: c.Layout(etcDir), Storage: c.StoragePath(),
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR,
+		VIPs: [2]netip.Addr{c.Network.VIP.API, c.Network.VIP.Applications},
 	}
 }
 

@@ -58,7 +58,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		network.Agent(net),
 		network.Proxy(net),
 		n.nodeUnit(client),
-		n.membershipUnit(n.refresh),
+		n.membershipUnit(n.refresh, membershipInterval),
 	}, nil
 }
 

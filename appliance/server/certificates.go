@@ -40,8 +40,17 @@ func (n *node) allLeaves() []pki.Leaf {
 	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,
-			DNSNames: []string{n.derived.Domain, "*." + n.derived.Domain}, Addresses: []netip.Addr{n.derived.Address}, UsedBy: "applications over HTTPS"},
+			DNSNames: []string{n.derived.Domain, "*." + n.derived.Domain}, Addresses: n.applicationAddresses(), UsedBy: "applications over HTTPS"},
 	)
+}
+
+// applicationAddresses are where the gateway answers for this node.
+func (n *node) applicationAddresses() []netip.Addr {
+	own := []netip.Addr{n.derived.Address}
+	if a := n.derived.ApplicationsAddress(); a != n.derived.Address {
+		own = append(own, a)
+	}
+	return own
 }
 
 // ensureCertificates issues what is missing or due, and rewrites the operator's kubeconfig when its

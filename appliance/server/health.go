@@ -38,6 +38,7 @@ func (n *node) watchHealth(ctx context.Context) {
 		n.judgeDisk()
 		n.judgeAddress()
 		n.judgeClock()
+		n.judgeVIPs(n.vipStatus())
 		if entries, err := n.pki.Inventory(n.leaves); err == nil {
 			n.judgeCertificates(entries)
 		}

@@ -25,6 +25,7 @@ const (
 	balancerName       = "api-balancer"
 	membershipName     = "membership"
 	membershipInterval = 30 * time.Second
+	serverInterval     = 5 * time.Second // keepalived's peers must know of each other before they are fit
 	membershipRetry    = 2 * time.Second // after a failure: the servers may be back
 )
 
@@ -143,14 +144,14 @@ func (n *node) isRemoved() bool {
 	return errors.Is(err, join.ErrNotMember) || errors.Is(err, join.ErrRemoved)
 }
 
-// membershipUnit refreshes every half minute. That nobody can be asked is no reason to stop anything: the node goes on with
+// membershipUnit refreshes again and again. That nobody can be asked is no reason to stop anything: the node goes on with
 // what it has.
-func (n *node) membershipUnit(refresh func(context.Context) error) component.Unit {
+func (n *node) membershipUnit(refresh func(context.Context) error, interval time.Duration) component.Unit {
 	return component.Unit{New: func() component.Component {
 		m := &membership{component.Task{TaskName: membershipName}, n}
 		m.Do = func(ctx context.Context, ready func()) error {
 			for {
-				err, again := refresh(ctx), membershipInterval
+				err, again := refresh(ctx), interval
 				if err != nil {
 					again = membershipRetry
 				}

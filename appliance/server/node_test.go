@@ -117,7 +117,7 @@ func TestUnits(t *testing.T) {
 // checkUnits returns the names of the units of a server with such a datastore.
 func checkUnits(t *testing.T, store config.Store) []string {
 	t.Helper()
-	n := imagined(t)
+	n := withVIPs(imagined(t))
 	n.Config.Datastore.Store = store
 	n.leaves = n.allLeaves()
 	if err := n.openServers(); err != nil {

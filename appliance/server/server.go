@@ -30,6 +30,7 @@ import (
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/appliance/version"
+	"islet/appliance/vip"
 	"islet/bundle"
 )
 
@@ -71,6 +72,7 @@ type node struct {
 	started    time.Time
 	anew       chan struct{} // closed when the daemon is to start again
 	anewOnce   sync.Once
+	vips       *vip.Keeper // on servers with a virtual address
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer

@@ -35,6 +35,7 @@ func (n *node) Status() api.Status {
 			Name: n.Bundle.Index().Name, Version: n.Bundle.Index().Version, Digest: n.Bundle.Digest().String(),
 			Source: n.Bundle.Source(), Signed: n.Bundle.Signature().KeyName,
 		},
+		VIPs:     n.vipStatus(),
 		Problems: n.problems.Snapshot(),
 	}
 	if n.balanced() {

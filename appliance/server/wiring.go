@@ -22,6 +22,7 @@ import (
 	"islet/appliance/network"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
+	"islet/appliance/vip"
 )
 
 // shimsGroup is the control group of the shims; it outlives the daemon.
@@ -30,7 +31,7 @@ const shimsGroup = "shims"
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
 	return []string{datastore.KineName, datastore.EtcdName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName}
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, vip.Name}
 }
 
 // generatedDirs are the folders of generated configuration.
@@ -60,10 +61,11 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	apiReady := probe(controlplane.SecurePort, "/readyz", asDaemon)
 	s := n.newSite(client)
-	return append(n.datastoreUnits(store),
+	units := append(n.datastoreUnits(store),
 		datastore.Snapshots(store),
-		controlplane.APIServer(control, probe(controlplane.SecurePort, "/readyz", asDaemon)),
+		controlplane.APIServer(control, apiReady),
 		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
 		controlplane.Scheduler(control, probe(10259, "/healthz", nil)),
 		runtime.Containerd(n.runtimeParams()),
@@ -75,8 +77,9 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		n.nodeUnit(client),
 		n.certificatesUnit(),
 		s.nodeAPIUnit(),
-		n.membershipUnit(s.refresh),
-	), nil
+		n.membershipUnit(s.refresh, serverInterval),
+	)
+	return append(units, n.vipUnits(apiReady)...), nil
 }
 
 // datastoreUnits are the datastore and, where a site may have several servers, the way to all of them.
@@ -127,7 +130,7 @@ func (n *node) controlPlane() controlplane.Params {
 	p := controlplane.Params{
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
-		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(),
+		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(), ExtraSANs: n.apiNames(),
 		DatastoreURL: store.URL(), Datastore: store.Name(), Several: n.replicated(),
 		PodSecurity: string(c.Security.PodSecurity),
 		Audit:       controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
@@ -200,7 +203,8 @@ func (n *node) networkParams() network.Params {
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, NodePortRange: c.NodePortRange.String(),
 		Backend: string(n.derived.Backend), DirectRouting: n.derived.DirectRouting, MTU: n.derived.MTU,
-		Access: n.access, Child: n.child, Needs: []string{api},
+		NodePortsAnywhere: n.derived.ApplicationsVIP.Address.IsValid(),
+		Access:            n.access, Child: n.child, Needs: []string{api},
 	}
 }
 
