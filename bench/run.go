@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			err = errors.Join(err, b.lab.Down(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts, b.site} {
+	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts, b.site, b.servers} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -79,9 +79,12 @@ func (b *bench) say(format string, args ...any) {
 }
 
 // boot makes the lab. Its first host runs the file as a server; others are bare, and run it once they have joined.
-func (b *bench) boot(ctx context.Context, hosts int) error {
+func (b *bench) boot(ctx context.Context, hosts int, answers ...func(*config.Config)) error {
 	c := config.Default()
 	c.Site.Name = labName
+	for _, set := range answers {
+		set(&c)
+	}
 	answer, err := config.Marshal(c, false)
 	if err != nil {
 		return err

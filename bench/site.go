@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
+	"islet/appliance/config"
 	"islet/appliance/lab"
 )
 
@@ -26,27 +28,12 @@ func (b *bench) site(ctx context.Context) error {
 	if err := poll(ctx, 3*time.Minute, "the server", b.allReady); err != nil {
 		return err
 	}
-	out, err := output(ctx, b.host, "appliance", "token", "create", "--uses", "2", "-o", "json")
+	agents := b.lab.Hosts()[1:]
+	mean, err := b.join(ctx, config.RoleAgent, agents)
 	if err != nil {
 		return err
 	}
-	var made struct{ Token string }
-	if err := json.Unmarshal(out, &made); err != nil {
-		return err
-	}
-	agents := b.lab.Hosts()[1:]
-	var joins float64
-	for _, agent := range agents {
-		asked := time.Now()
-		if _, err := output(ctx, agent, "appliance", "join", "--token", made.Token); err != nil {
-			return err
-		}
-		if err := poll(ctx, 3*time.Minute, agent.Name(), func(ctx context.Context) error { return ready(ctx, clientOf(agent)) }); err != nil {
-			return err
-		}
-		joins += time.Since(asked).Seconds()
-	}
-	b.table.add(row{what: "join of an agent, from the command until all of it is ready, mean of 2", unit: "s", value: joins / float64(len(agents))})
+	b.table.add(row{what: "join of an agent, from the command until all of it is ready, mean of 2", unit: "s", value: mean})
 	b.table.add(row{what: "a site of a server and two agents, from bare files until all of it is ready", unit: "s", value: time.Since(begun).Seconds()})
 	if err := sleep(ctx, b.settle); err != nil {
 		return err
@@ -58,6 +45,30 @@ func (b *bench) site(ctx context.Context) error {
 	b.table.add(row{what: "idle memory of an agent's host processes, PSS", unit: "MiB", value: all.sum(kindHost).pss})
 	b.table.add(row{what: "idle memory of an agent's host processes, private", unit: "MiB", value: all.sum(kindHost).private})
 	return nil
+}
+
+// join lets hosts join one after the other, and returns the mean time from the command until all of the node is ready, in
+// seconds. A second server is as ready as it gets while it waits for a third.
+func (b *bench) join(ctx context.Context, role config.Role, hosts []*lab.Host) (mean float64, err error) {
+	out, err := output(ctx, b.host, "appliance", "token", "create", "--role", string(role), "--uses", strconv.Itoa(len(hosts)), "-o", "json")
+	if err != nil {
+		return 0, err
+	}
+	var made struct{ Token string }
+	if err := json.Unmarshal(out, &made); err != nil {
+		return 0, err
+	}
+	for _, host := range hosts {
+		asked := time.Now()
+		if _, err := output(ctx, host, "appliance", "join", "--token", made.Token); err != nil {
+			return 0, err
+		}
+		if err := poll(ctx, 3*time.Minute, host.Name(), func(ctx context.Context) error { return ready(ctx, clientOf(host)) }); err != nil {
+			return 0, err
+		}
+		mean += time.Since(asked).Seconds() / float64(len(hosts))
+	}
+	return mean, nil
 }
 
 // output runs a command in a host.

@@ -21,9 +21,19 @@ import (
 
 // TestBackup destroys a site's only server and brings the site back on a bare machine, from a backup and the recovery key.
 func TestBackup(t *testing.T) {
-	old := machineFor(t, "backup")
+	for _, store := range []config.Store{config.StoreSQLite, config.StoreEtcd} {
+		t.Run(string(store), func(t *testing.T) {
+			t.Parallel()
+			destroyAndRestore(t, store)
+		})
+	}
+}
+
+func destroyAndRestore(t *testing.T, store config.Store) {
+	name := "backup-" + string(store)
+	old := machineFor(t, name)
 	defer old.diagnose(t)
-	key := old.installWithKey(t)
+	key := old.installWithKey(t, store)
 	begun := time.Now()
 	if err := old.host.StartBoot(t.Context()); err != nil {
 		t.Fatal(err)
@@ -49,7 +59,7 @@ func TestBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p := machineFor(t, "backup")
+	p := machineFor(t, name)
 	defer p.diagnose(t)
 	p.refuseBackups(t, file, key)
 	p.restore(t, file, key)
@@ -103,10 +113,10 @@ func machineFor(t *testing.T, name string) *platform {
 }
 
 // installWithKey sets the host up and returns the recovery key, which is shown the first time only.
-func (p *platform) installWithKey(t *testing.T) string {
+func (p *platform) installWithKey(t *testing.T, store config.Store) string {
 	t.Helper()
 	c := config.Default()
-	c.Site.Name = p.site
+	c.Site.Name, c.Datastore.Store = p.site, store
 	answers, err := config.Marshal(c, false)
 	if err != nil {
 		t.Fatal(err)

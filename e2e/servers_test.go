@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +20,7 @@ import (
 
 	"islet/appliance/cli"
 	"islet/appliance/config"
+	"islet/appliance/datastore"
 	"islet/appliance/vip"
 )
 
@@ -31,6 +34,7 @@ type fleet struct {
 func TestServers(t *testing.T) {
 	all := bootSite(t, "fleet", 5, func(c *config.Config) {
 		c.Datastore.Store = config.StoreEtcd
+		c.Site.RescheduleAfter = config.Duration(rescheduleAfter)
 		c.Network.VIP = config.VIP{API: apiVIP, Applications: appsVIP}
 	})
 	f := &fleet{servers: all[:3], agents: all[3:]}
@@ -43,7 +47,7 @@ func TestServers(t *testing.T) {
 		{"ports", (*fleet).ports},
 		{"virtual addresses", (*fleet).virtualAddresses},
 		{"a server dies", (*fleet).loseEach},
-		{"a server is cut off", (*fleet).partition},
+		{"a server is cut off and an agent dies", (*fleet).partition},
 		{"a server is removed and comes back", (*fleet).removeServer},
 		{"two servers are lost", (*fleet).loseQuorum},
 	} {
@@ -158,6 +162,23 @@ func (f *fleet) ports(t *testing.T) {
 	c := config.Default()
 	c.Datastore.Store = config.StoreEtcd
 	checkPorts(t, f.servers[1], c)
+	for _, port := range []int{datastore.ClientPort, datastore.PeerPort} {
+		conn, err := f.servers[1].lab.Dial(t.Context(), "tcp", fmt.Sprintf("%s:%d", f.servers[1].host.Name(), port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // nothing is told to it
+		err = stranger.HandshakeContext(t.Context())
+		if err == nil { // with TLS 1.3 the refusal comes with the first answer
+			_, err = stranger.Read(make([]byte, 1))
+		}
+		if err == nil || !strings.Contains(err.Error(), "certificate required") && !strings.Contains(err.Error(), "bad certificate") {
+			t.Errorf("port %d without a certificate: %v", port, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // counter writes through the balancer of one node, all the time, and counts.
@@ -311,14 +332,82 @@ func (f *fleet) loseEach(t *testing.T) {
 	}
 }
 
-// partition pulls the cable of a server for 70 s.
+// rescheduleAfter is what the site is told, and rescheduled when pods of a dead node must run elsewhere: Kubernetes takes 50 s
+// to call it unreachable, and the rest is for starting them.
+const (
+	rescheduleAfter = 20 * time.Second
+	rescheduled     = 50*time.Second + rescheduleAfter + 30*time.Second
+)
+
+// partition pulls the cable of a server for 70 s. Meanwhile an agent is dead, whose pods are started elsewhere.
 func (f *fleet) partition(t *testing.T) {
+	ns := f.servers[0].namespace(t, "e2e-dead")
+	dead := f.agents[1]
+	moved := f.deployOn(t, ns, dead)
+	if err := dead.host.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
+	f.cutServer(t)
+	await(t, max(time.Second, rescheduled-time.Since(died)), "the dead agent's pod runs elsewhere", moved)
+	t.Logf("the dead agent's pod runs elsewhere within %s", time.Since(died).Round(time.Second))
+	if err := dead.host.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, readyLimit, "the agent is back", dead.ready)
+}
+
+// deployOn starts an application with one pod, on that machine as long as it is there. What it returns complains until the
+// pod runs on another.
+func (f *fleet) deployOn(t *testing.T, ns string, machine *platform) func(context.Context) error {
+	t.Helper()
+	var template corev1.PodTemplateSpec
+	pod := newPod(ns, "mover", func(*corev1.Pod) {})
+	template.Labels, template.Spec = map[string]string{"app": "mover"}, pod.Spec
+	template.Spec.RestartPolicy = ""
+	template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{
+		Weight: 100, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
+			Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{machine.host.Name()},
+		}}},
+	}}}}
+	kube := f.servers[0].kube
+	_, err := kube.AppsV1().Deployments(ns).Create(t.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "mover"},
+		Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := func(ctx context.Context, where func(node string) bool) error {
+		pods, err := kube.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: "app=mover"})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+			if ready && where(p.Spec.NodeName) {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d pods does", len(pods.Items))
+	}
+	await(t, readyLimit, "a pod runs on "+machine.host.Name(), func(ctx context.Context) error {
+		return runs(ctx, func(node string) bool { return node == machine.host.Name() })
+	})
+	return func(ctx context.Context) error {
+		return runs(ctx, func(node string) bool { return node != machine.host.Name() })
+	}
+}
+
+// cutServer pulls a server's cable, and plugs it in again.
+func (f *fleet) cutServer(t *testing.T) {
+	t.Helper()
 	const length = 70 * time.Second
 	cut := f.servers[2]
 	if err := cut.connect(); err != nil {
 		t.Fatal(err)
 	}
-	others := []*platform{f.servers[0], f.servers[1], f.agents[0], f.agents[1]}
+	others := []*platform{f.servers[0], f.servers[1], f.agents[0]}
 	var before []string
 	for _, p := range others {
 		before = append(before, p.pids(t))

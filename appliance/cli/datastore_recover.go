@@ -73,6 +73,9 @@ func (f *recoverFlags) run(ctx context.Context, env *Env) error {
 	if err := awaitAlone(ctx, store, f.wait); err != nil {
 		return err
 	}
+	if err := client.Restart(ctx, datastore.EtcdMemberName); err != nil { // which makes it a new generation
+		return explainDaemon(err)
+	}
 	if _, err := watchReady(ctx, client, f.wait, env.Stdio.Err); err != nil {
 		return err
 	}

@@ -38,6 +38,8 @@ type Site struct {
 	Zone string `yaml:"zone" format:"label" doc:"Network zone, such as intranet or dmz; set as topology.kubernetes.io/zone on the node."`
 
 	RequireApproval bool `yaml:"requireApproval" doc:"Whether a machine with a good join token also waits for appliance node approve. One that takes a dead node's name always does."`
+
+	RescheduleAfter Duration `yaml:"rescheduleAfter" min:"10s" max:"1h" doc:"Time after which the pods of a node that does not answer are started elsewhere, once it has been called unreachable, which takes 50 seconds. Pods that say otherwise themselves keep to that."`
 }
 
 // Role is what a node does in the cluster.

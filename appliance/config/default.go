@@ -18,7 +18,7 @@ func Default() Config {
 	return Config{
 		APIVersion: APIVersion,
 		Kind:       Kind,
-		Site:       Site{Name: "site", Zone: "default"},
+		Site:       Site{Name: "site", Zone: "default", RescheduleAfter: Duration(time.Minute)},
 		Node:       Node{Role: RoleServer},
 		Network: Network{
 			PodCIDR:       netip.MustParsePrefix("10.42.0.0/16"),

@@ -136,6 +136,8 @@ func (p Params) apiServerArgs() []string {
 		"--enable-admission-plugins=NodeRestriction",
 		"--admission-control-config-file=" + p.generated("admission.yaml"),
 		"--encryption-provider-config=" + p.generated("encryption.yaml"),
+		fmt.Sprintf("--default-not-ready-toleration-seconds=%d", int(p.Reschedule.Seconds())),
+		fmt.Sprintf("--default-unreachable-toleration-seconds=%d", int(p.Reschedule.Seconds())),
 		"--profiling=false",
 		"--tls-min-version=VersionTLS12",
 

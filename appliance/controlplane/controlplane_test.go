@@ -56,7 +56,7 @@ func node(t *testing.T, started map[string]component.Spec) Params {
 		Layout: l, NodeName: "node1", Address: netip.MustParseAddr("192.0.2.11"),
 		PodCIDR: netip.MustParsePrefix("10.42.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.43.0.0/16"), ServiceIP: netip.MustParseAddr("10.43.0.1"),
 		ClusterDomain: "cluster.local", NodePortRange: "30000-32767", DatastoreURL: "unix:///run/appliance/kine.sock", Datastore: "kine",
-		PodSecurity: "baseline", Audit: Audit{MaxSizeMiB: 50, MaxBackups: 10, MaxAgeDays: 90}, PKI: store,
+		Reschedule: time.Minute, PodSecurity: "baseline", Audit: Audit{MaxSizeMiB: 50, MaxBackups: 10, MaxAgeDays: 90}, PKI: store,
 		Child: func(name string, args ...string) component.Spec {
 			started[name] = component.Spec{Name: name, Args: append([]string{name}, args...)}
 			return started[name]

@@ -60,6 +60,7 @@ func ControllerManager(p Params, ready func(ctx context.Context) error) componen
 		"--flex-volume-plugin-dir="+filepath.Join(p.Layout.Kubelet(), "volume-plugins"),
 		// Every controller first asks for a token of its own, one after the other: upstream's 20
 		// requests a second would make that seconds of every start.
+		"--node-monitor-grace-period=50s", // what the answer file says of site.rescheduleAfter counts on it
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 		"--profiling=false",

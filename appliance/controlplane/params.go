@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"net/netip"
+	"time"
 
 	"islet/appliance/component"
 	"islet/appliance/layout"
@@ -40,7 +41,8 @@ type Params struct {
 	DatastoreLeaf string // certificate towards the datastore; empty where that is a socket
 	// Several is whether there are several servers: the controller manager and the scheduler then work on one at a time.
 	Several     bool
-	PodSecurity string // default level: privileged, baseline or restricted
+	Reschedule  time.Duration // how long pods stay with a node that does not answer
+	PodSecurity string        // default level: privileged, baseline or restricted
 	Audit       Audit
 	// Child makes the process spec of a program of the kube engine: path, environment, control
 	// group and log.

@@ -35,6 +35,9 @@ func (p Params) RemoveMember(ctx context.Context, name string) error {
 
 // maintain gives free pages back, one member at a time, and takes back an alarm whose cause is gone.
 func (m *etcdMember) maintain(ctx context.Context) error {
+	if err := m.params.recovered(ctx); err != nil { // etcd may have started anew without this
+		return err
+	}
 	members, err := m.params.Members(ctx)
 	if err != nil {
 		return err

@@ -282,3 +282,25 @@ func TestPromoteTellsWhyNot(t *testing.T) {
 		}
 	}
 }
+
+// A recovery ends with a new generation, later than any that another server has, whoever notices that etcd runs alone.
+func TestRecovered(t *testing.T) {
+	t.Parallel()
+	m := newMember(t)
+	m.newest = 3
+	m.answers["status"] = answer{value: []MemberStatus{{Member: Member{Name: "node2"}}}}
+	if err := AskRecovery(m.Layout); err != nil {
+		t.Fatal(err)
+	}
+	if !m.recovering() {
+		t.Error("the recovery is not begun")
+	}
+	for range 2 { // the second time there is nothing to do
+		if err := (&etcdMember{params: m.Params}).maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Generation(m.Layout); err != nil || n != 4 || m.recovering() {
+			t.Errorf("generation %d, still recovering: %t (%v)", n, m.recovering(), err)
+		}
+	}
+}

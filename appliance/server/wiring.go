@@ -132,9 +132,9 @@ func (n *node) controlPlane() controlplane.Params {
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
 		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(), ExtraSANs: n.apiNames(),
 		DatastoreURL: store.URL(), Datastore: store.Name(), Several: n.replicated(),
-		PodSecurity: string(c.Security.PodSecurity),
-		Audit:       controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
-		Child:       n.child, PKI: n.pki,
+		PodSecurity: string(c.Security.PodSecurity), Reschedule: time.Duration(c.Site.RescheduleAfter),
+		Audit: controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
+		Child: n.child, PKI: n.pki,
 	}
 	if n.replicated() {
 		p.Datastore, p.DatastoreLeaf = datastore.EtcdMemberName, datastore.LeafEtcdClient
