@@ -37,6 +37,7 @@ func commands() []func(*Env) *cobra.Command {
 		newKubectlCommand,
 		newCtrCommand,
 		newImageCommand,
+		newRegistryCommand,
 		newAddonCommand,
 		newVersionCommand,
 		newBundleCommand,

@@ -55,7 +55,7 @@ func runServer(ctx context.Context, env *Env, path string) error {
 		return err
 	}
 	defer b.Close()
-	return server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, Build: env.Build, Log: log})
+	return server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, BundlePath: env.BundlePath(), Build: env.Build, Log: log})
 }
 
 // requireRoot refuses early what would fail halfway for want of rights.

@@ -12,6 +12,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
+	"islet/appliance/registry"
 )
 
 // Leaves that are handed to workloads as secrets.
@@ -33,6 +34,7 @@ func (n *node) allLeaves() []pki.Leaf {
 		return leaves
 	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
+	leaves = append(leaves, registry.Leaves(n.registryParams())...)
 	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,

@@ -38,8 +38,10 @@ type Options struct {
 	Config config.Config
 	EtcDir string
 	Bundle *bundle.Reader // stays open while the daemon runs
-	Build  version.Info
-	Log    *slog.Logger
+	// BundlePath is the file that Bundle was opened from; /proc/self/exe is the running executable.
+	BundlePath string
+	Build      version.Info
+	Log        *slog.Logger
 }
 
 // ErrRunning is returned when another daemon runs on this machine.
@@ -128,7 +130,7 @@ func (n *node) run(ctx context.Context) error {
 
 func (n *node) makeDirs() error {
 	l := n.layout
-	private := []string{l.StateDir, l.RunDir, l.PKI(), l.Kubeconfigs(), l.Datastore(), l.Backups(), l.Journal(), l.Kubelet(), l.Tmp()}
+	private := []string{l.StateDir, l.RunDir, l.PKI(), l.Kubeconfigs(), l.Datastore(), l.Backups(), l.Registry(), l.Journal(), l.Kubelet(), l.Tmp()}
 	for _, name := range generatedDirs() {
 		private = append(private, filepath.Join(l.Generated(), name))
 	}

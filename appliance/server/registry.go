@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"islet/appliance/addon"
+	"islet/appliance/component"
+	"islet/appliance/health"
+	"islet/appliance/join"
+	"islet/appliance/pki"
+	"islet/appliance/registry"
+	"islet/appliance/runtime"
+)
+
+const (
+	imageSourcesName     = "image-sources"
+	imageSourcesInterval = 5 * time.Second
+	// registryDialSeconds is how long a server that is away holds up a pull before the next one is asked.
+	registryDialSeconds = 3
+	// runningExecutable keeps naming the file that runs after another has taken its place.
+	runningExecutable = "/proc/self/exe"
+)
+
+func (n *node) registryParams() registry.Params {
+	path := n.BundlePath
+	if path == runningExecutable { // of the daemon, seen from its child
+		path = fmt.Sprintf("/proc/%d/exe", os.Getpid())
+	}
+	return registry.Params{
+		Layout: n.layout, Address: n.derived.Address, NodeName: n.derived.NodeName, Domain: n.derived.Domain, PKI: n.pki,
+		Bundle: path, Digest: n.Bundle.Digest(), ServerGroup: join.GroupServers, AgentGroup: join.GroupAgents, Child: n.child,
+	}
+}
+
+// imageSourcesUnit keeps the lists of servers from which containerd, and a server's registry, fetch images. They are read
+// again for each use, so that nothing is restarted when they change.
+func (n *node) imageSourcesUnit(c client.Client) component.Unit {
+	users := registry.Users{Client: c, Namespace: addon.Namespace}
+	return component.Unit{New: func() component.Component {
+		return component.Task{TaskName: imageSourcesName, Do: func(ctx context.Context, ready func()) error {
+			tick := time.NewTicker(imageSourcesInterval)
+			defer tick.Stop()
+			for {
+				if err := n.writeImageSources(); err != nil {
+					return err
+				}
+				ready()
+				if !n.isAgent() {
+					n.judgeRegistry(ctx)
+					if err := n.copyRegistryUsers(ctx, users); err != nil {
+						n.Log.Debug("users of the registry not read", "error", err)
+					}
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-tick.C:
+				}
+			}
+		}}
+	}}
+}
+
+// writeImageSources writes what is out of date. On a server its own registry comes first, by an address that is always
+// there.
+func (n *node) writeImageSources() error {
+	servers, err := n.serverAddresses()
+	if err != nil {
+		return err
+	}
+	hosts := registry.Hosts{
+		Dir: runtime.HostsDir(n.layout), Servers: servers,
+		CA: n.pki.Authority(pki.SiteCA).CertFile(), DialSeconds: registryDialSeconds,
+	}
+	leaf := join.NodeLeaf
+	if !n.isAgent() {
+		others := slices.DeleteFunc(slices.Clone(servers), func(a netip.Addr) bool { return a == n.derived.Address })
+		if err := registry.WritePeers(n.layout, others); err != nil {
+			return err
+		}
+		hosts.Servers = append([]netip.Addr{registry.Local().Addr()}, others...)
+		leaf = registry.LeafPeer
+	}
+	hosts.Cert, hosts.Key = n.pki.CertFile(leaf), n.pki.KeyFile(leaf)
+	return hosts.Write()
+}
+
+// serverAddresses are those of the site's servers, as this node knows them.
+func (n *node) serverAddresses() ([]netip.Addr, error) {
+	if !n.isAgent() {
+		return []netip.Addr{n.derived.Address}, nil
+	}
+	servers, err := join.ReadServers(n.layout.Servers())
+	var list []netip.Addr
+	for _, s := range servers.Node {
+		list = append(list, s.Addr())
+	}
+	return list, err
+}
+
+// judgeRegistry reports pushes that only this server has. That the registry does not answer, its component tells.
+func (n *node) judgeRegistry(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, imageSourcesInterval)
+	defer cancel()
+	status, err := registry.Status(ctx, n.layout)
+	if err != nil {
+		return
+	}
+	detail := ""
+	if len(status.Alone) > 0 {
+		detail = fmt.Sprintf("%d repositories, %s first", len(status.Alone), status.Alone[0])
+	}
+	n.set(health.RegistryNotReplicated, registry.Name, len(status.Alone) > 0, detail)
+}
+
+// copyRegistryUsers keeps the file from which this server's registry knows its users. While Kubernetes does not answer it
+// stays as it is.
+func (n *node) copyRegistryUsers(ctx context.Context, users registry.Users) error {
+	ctx, cancel := context.WithTimeout(ctx, imageSourcesInterval)
+	defer cancel()
+	list, err := users.List(ctx)
+	if err != nil {
+		return err
+	}
+	return registry.WriteUsers(n.layout, list)
+}
