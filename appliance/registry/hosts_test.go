@@ -29,16 +29,13 @@ import (
 func TestContainerdPulls(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := Params{
-		Layout: layout.Layout{StateDir: dir}, Address: netip.MustParseAddr("127.0.0.77"), NodeName: "node1", Domain: "apps.example",
-		ServerGroup: "servers", AgentGroup: "agents",
-	}
-	var err error
-	if p.PKI, err = pki.Open(p.Layout.PKI(), time.Time{}, nil); err != nil {
+	p := Params{Layout: layout.Layout{StateDir: dir}, Address: netip.MustParseAddr("127.0.0.77"), ServerGroup: "servers", AgentGroup: "agents"}
+	certificates, err := pki.Open(p.Layout.PKI(), time.Time{}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	agent := pki.Leaf{Name: "node", Authority: pki.NodeCA, CommonName: "node2", Organizations: []string{"agents"}, Client: true}
-	if _, err := p.PKI.Ensure(append(Leaves(p), agent)); err != nil {
+	if _, err := certificates.Ensure(append(Leaves("node1", p.Address, "apps.example", "servers"), agent)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(p.Layout.Generated(), Name), 0o700); err != nil {
@@ -46,14 +43,14 @@ func TestContainerdPulls(t *testing.T) {
 	}
 	hosts := Hosts{
 		Dir: filepath.Join(dir, "hosts"), Servers: []netip.Addr{netip.MustParseAddr("127.0.0.78"), p.Address},
-		CA: p.PKI.Authority(pki.SiteCA).CertFile(), Cert: p.PKI.CertFile("node"), Key: p.PKI.KeyFile("node"), DialSeconds: 1,
+		CA: certificates.Authority(pki.SiteCA).CertFile(), Cert: certificates.CertFile("node"), Key: certificates.KeyFile("node"), DialSeconds: 1,
 	}
 	if err := hosts.Write(); err != nil {
 		t.Fatal(err)
 	}
 	serveIn(t, p)
 	for _, name := range []string{"docker.io/library/shop:1", "registry.islet.internal/team/shop:1", "registry.islet.internal:5000/team/shop:1", "harbor.example:8443/team/shop:1"} {
-		want := pushTo(t, p, name)
+		want := pushTo(t, p.Address, certificates, name)
 		resolver := docker.NewResolver(docker.ResolverOptions{
 			Hosts: dockerconfig.ConfigureHosts(t.Context(), dockerconfig.HostOptions{HostDir: dockerconfig.HostDirFromRoot(hosts.Dir)}),
 		})
@@ -113,13 +110,13 @@ func serveIn(t *testing.T, p Params) {
 }
 
 // pushTo pushes a small image under a name and describes it.
-func pushTo(t *testing.T, p Params, name string) v1.Descriptor {
+func pushTo(t *testing.T, address netip.Addr, certificates *pki.Store, name string) v1.Descriptor {
 	t.Helper()
-	config, err := serve.ClientTLS(p.PKI.Authority(pki.SiteCA).CertFile(), p.PKI.CertFile(LeafPeer), p.PKI.KeyFile(LeafPeer))
+	config, err := serve.ClientTLS(certificates.Authority(pki.SiteCA).CertFile(), certificates.CertFile(LeafPeer), certificates.KeyFile(LeafPeer))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client.New(netip.AddrPortFrom(p.Address, Port), config)
+	c := client.New(netip.AddrPortFrom(address, Port), config)
 	defer c.Close()
 	repository := name[:len(name)-len(":1")]
 	blob := func(mediaType, text string) v1.Descriptor {

@@ -34,11 +34,8 @@ const (
 
 // Params is what the registry is told about the server.
 type Params struct {
-	Layout   layout.Layout
-	Address  netip.Addr
-	NodeName string
-	Domain   string // of applications
-	PKI      *pki.Store
+	Layout  layout.Layout
+	Address netip.Addr
 	// Bundle is the file whose images are served, and Digest that of the bundle in it.
 	Bundle string
 	Digest digest.Digest
@@ -47,13 +44,14 @@ type Params struct {
 	Child                   func(name string, args ...string) component.Spec
 }
 
-// Leaves lists the registry's certificates.
-func Leaves(p Params) []pki.Leaf {
+// Leaves lists the certificates of a server's registry. domain is that of the site's applications, group the organization in
+// the certificates of servers.
+func Leaves(node string, address netip.Addr, domain, group string) []pki.Leaf {
 	return []pki.Leaf{
 		{Name: LeafServer, Authority: pki.SiteCA, CommonName: content.SiteHost, Server: true,
-			DNSNames:  []string{content.SiteHost, "registry." + p.Domain, p.NodeName, "localhost"},
-			Addresses: []netip.Addr{p.Address, loopback}, UsedBy: "pushing and pulling images"},
-		{Name: LeafPeer, Authority: pki.NodeCA, CommonName: p.NodeName, Organizations: []string{p.ServerGroup}, Client: true,
+			DNSNames:  []string{content.SiteHost, "registry." + domain, node, "localhost"},
+			Addresses: []netip.Addr{address, loopback}, UsedBy: "pushing and pulling images"},
+		{Name: LeafPeer, Authority: pki.NodeCA, CommonName: node, Organizations: []string{group}, Client: true,
 			UsedBy: "this server towards registries"},
 	}
 }

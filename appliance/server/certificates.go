@@ -10,6 +10,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
 	"islet/appliance/health"
+	"islet/appliance/join"
 	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
 	"islet/appliance/registry"
@@ -34,7 +35,7 @@ func (n *node) allLeaves() []pki.Leaf {
 		return leaves
 	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
-	leaves = append(leaves, registry.Leaves(n.registryParams())...)
+	leaves = append(leaves, registry.Leaves(n.derived.NodeName, n.derived.Address, n.derived.Domain, join.GroupServers)...)
 	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,

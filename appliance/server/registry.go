@@ -34,8 +34,8 @@ func (n *node) registryParams() registry.Params {
 		path = fmt.Sprintf("/proc/%d/exe", os.Getpid())
 	}
 	return registry.Params{
-		Layout: n.layout, Address: n.derived.Address, NodeName: n.derived.NodeName, Domain: n.derived.Domain, PKI: n.pki,
-		Bundle: path, Digest: n.Bundle.Digest(), ServerGroup: join.GroupServers, AgentGroup: join.GroupAgents, Child: n.child,
+		Layout: n.layout, Address: n.derived.Address, Bundle: path, Digest: n.Bundle.Digest(),
+		ServerGroup: join.GroupServers, AgentGroup: join.GroupAgents, Child: n.child,
 	}
 }
 
