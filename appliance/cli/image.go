@@ -73,9 +73,9 @@ func imageRows(ctx context.Context, env *Env) ([]imageRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, l, err := installed()
-	if err != nil {
-		return rows, nil // not a node: the bundle's list is all there is
+	c, l, notNode := installed()
+	if notNode != nil { // the bundle's list is all there is
+		return rows, nil
 	}
 	if c.Node.Role == config.RoleServer {
 		pushed, err := pushedRows(ctx, l)
@@ -84,11 +84,10 @@ func imageRows(ctx context.Context, env *Env) ([]imageRow, error) {
 		}
 		rows = append(rows, pushed...)
 	}
-	have, err := runtime.ListImages(ctx, l.ContainerdSocket())
-	if err != nil {
-		return rows, nil // containerd is down: the column stays empty, which says so
+	if have, err := runtime.ListImages(ctx, l.ContainerdSocket()); err == nil { // else the columns stay empty, which says so
+		rows = mergeHave(rows, have)
 	}
-	return mergeHave(rows, have), nil
+	return rows, nil
 }
 
 // carriedRows are the images of the bundle.

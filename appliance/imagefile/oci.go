@@ -161,10 +161,10 @@ func blobPath(d digest.Digest) string {
 // checkConfig refuses the config of an image for another kind of machine. Artifacts have configs of other kinds.
 func (f *File) checkConfig(e entry) error {
 	var p v1.Platform
-	if json.Unmarshal(e.json, &p) != nil || p.Architecture == "" {
-		return nil
+	if json.Unmarshal(e.json, &p) == nil && p.Architecture != "" {
+		return checkPlatform(p)
 	}
-	return checkPlatform(p)
+	return nil
 }
 
 // system is what containers here run on.

@@ -30,6 +30,7 @@ func TestContainerdPulls(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := Params{Layout: layout.Layout{StateDir: dir}, Address: netip.MustParseAddr("127.0.0.77"), ServerGroup: "servers", AgentGroup: "agents"}
+	p.Bundle = func() (string, digest.Digest) { return "", "" }
 	certificates, err := pki.Open(p.Layout.PKI(), time.Time{}, nil)
 	if err != nil {
 		t.Fatal(err)

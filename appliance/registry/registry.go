@@ -36,9 +36,8 @@ const (
 type Params struct {
 	Layout  layout.Layout
 	Address netip.Addr
-	// Bundle is the file whose images are served, and Digest that of the bundle in it.
-	Bundle string
-	Digest digest.Digest
+	// Bundle names the file whose images are served, and the digest of the bundle in it. It is asked at each start.
+	Bundle func() (path string, d digest.Digest)
 	// ServerGroup and AgentGroup are the organizations in the certificates of nodes.
 	ServerGroup, AgentGroup string
 	Child                   func(name string, args ...string) component.Spec
@@ -78,9 +77,10 @@ func Unit(p Params) component.Unit {
 func (p Params) writeSettings(path string) error {
 	cert := func(name string) string { return filepath.Join(p.Layout.PKI(), name+".crt") }
 	key := func(name string) string { return filepath.Join(p.Layout.PKI(), name+".key") }
+	bundle, sum := p.Bundle()
 	s := serve.Settings{
 		Listen: []netip.AddrPort{netip.AddrPortFrom(p.Address, Port), Local()},
-		Dir:    p.Layout.Registry(), Bundle: p.Bundle, Digest: p.Digest,
+		Dir:    p.Layout.Registry(), Bundle: bundle, Digest: sum,
 		Cert: cert(LeafServer), Key: key(LeafServer), PeerCert: cert(LeafPeer), PeerKey: key(LeafPeer),
 		ServerCA: cert(pki.SiteCA), NodeCA: cert(pki.NodeCA),
 		Peers: peersFile(p.Layout), Users: usersFile(p.Layout),

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
@@ -29,14 +30,19 @@ const (
 )
 
 func (n *node) registryParams() registry.Params {
-	path := n.BundlePath
-	if path == runningExecutable { // of the daemon, seen from its child
-		path = fmt.Sprintf("/proc/%d/exe", os.Getpid())
-	}
 	return registry.Params{
-		Layout: n.layout, Address: n.derived.Address, Bundle: path, Digest: n.Bundle.Digest(),
+		Layout: n.layout, Address: n.derived.Address, Bundle: n.carriedFile,
 		ServerGroup: join.GroupServers, AgentGroup: join.GroupAgents, Child: n.child,
 	}
+}
+
+// carriedFile is the file with the bundle, as a child of the daemon sees it.
+func (n *node) carriedFile() (string, digest.Digest) {
+	path := n.BundlePath
+	if path == runningExecutable {
+		path = fmt.Sprintf("/proc/%d/exe", os.Getpid())
+	}
+	return path, n.Bundle.Digest()
 }
 
 // imageSourcesUnit keeps the lists of servers from which containerd, and a server's registry, fetch images. They are read

@@ -28,6 +28,9 @@ func CheckName(name string) error {
 	return nil
 }
 
+// IsName says whether a text is the full name of a repository.
+func IsName(name string) bool { return CheckName(name) == nil }
+
 // CheckTag refuses what is not a tag.
 func CheckTag(tag string) error {
 	if !tagPattern.MatchString(tag) {

@@ -49,8 +49,8 @@ func openCarried(ctx context.Context, s Settings) (*carried, error) {
 // add lists the manifests of an image under its name.
 func (c *carried) add(ctx context.Context, image bundle.Component) error {
 	name, tag := splitReference(image.Reference)
-	if content.CheckName(name) != nil {
-		return nil // a name that no registry could serve it by; containerd has it all the same
+	if !content.IsName(name) {
+		return nil // no registry could serve it by such a name; containerd has it all the same
 	}
 	r, known := c.repos[name]
 	if !known {

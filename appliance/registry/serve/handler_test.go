@@ -38,8 +38,8 @@ func (s *server) person(name, word string) *person {
 	return &person{s, &http.Client{Transport: transport}, name, word}
 }
 
-// ask sends a request and returns the answer with its body.
-func (p *person) ask(method, path string, body []byte, header ...string) (*http.Response, string) {
+// ask sends a request and returns the status, the header and the body of the answer.
+func (p *person) ask(method, path string, body []byte, header ...string) (int, http.Header, string) {
 	t := p.server.t
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+p.server.settings.Listen[0].String()+path, bytes.NewReader(body))
@@ -61,17 +61,17 @@ func (p *person) ask(method, path string, body []byte, header ...string) (*http.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(got)
+	return resp.StatusCode, resp.Header, string(got)
 }
 
 // expect is ask for an answer with the given status.
 func (p *person) expect(status int, method, path string, body []byte, header ...string) (http.Header, string) {
 	p.server.t.Helper()
-	resp, got := p.ask(method, path, body, header...)
-	if resp.StatusCode != status {
-		p.server.t.Errorf("%s %s: %s, want %d: %s", method, path, resp.Status, status, got)
+	got, answered, text := p.ask(method, path, body, header...)
+	if got != status {
+		p.server.t.Errorf("%s %s: %d, want %d: %s", method, path, got, status, text)
 	}
-	return resp.Header, got
+	return answered, text
 }
 
 func TestWhoMayDoWhat(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 
 	"github.com/opencontainers/go-digest"
 
@@ -83,12 +84,8 @@ func (l *library) secure(ctx context.Context, name string, d digest.Digest) erro
 // record is what a repository holds, carried or pushed.
 func (l *library) record(name string) content.Repository {
 	r := l.store.Repository(name)
-	for d, m := range l.carried.repos[name].Manifests {
-		r.Manifests[d] = m
-	}
-	for tag, t := range l.carried.repos[name].Tags {
-		r.Tags[tag] = t
-	}
+	maps.Copy(r.Manifests, l.carried.repos[name].Manifests)
+	maps.Copy(r.Tags, l.carried.repos[name].Tags)
 	return r
 }
 

@@ -67,7 +67,7 @@ func (r *replicas) pushed(ctx context.Context, name string) int {
 	peers := r.others()
 	results := make(chan error, len(peers))
 	for _, peer := range peers {
-		r.working.Go(func() {
+		r.working.Go(func() { //nolint:contextcheck // it goes on when the client has its answer
 			working, cancel := context.WithTimeout(r.life, pushLimit)
 			defer cancel()
 			results <- r.tell(working, peer, name)
