@@ -42,6 +42,7 @@ func TestRegistry(t *testing.T) {
 		{"join", (*plant).joinAll},
 		{"bad archives", (*plant).badArchives},
 		{"upload and run", (*plant).uploadAndRun},
+		{"runtime restarted", (*plant).runtimeRestarted},
 		{"users", (*plant).registryUsers},
 		{"server restarted", (*plant).registryRestarted},
 		{"prune", (*plant).prune},
@@ -138,6 +139,29 @@ func (s *plant) uploadAndRun(t *testing.T) {
 	t.Logf("a missing image is told of after %s", time.Since(begun).Round(10*time.Millisecond))
 	if err := s.kube.CoreV1().Pods(ns).Delete(t.Context(), "missing", metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// runtimeRestarted shows that a pulled image is known after a restart of the container runtime, whose store holds none of its
+// layers: it must not take a server to start a container again.
+func (s *plant) runtimeRestarted(t *testing.T) {
+	agent := s.agents[0]
+	before := agent.pids(t)
+	agent.run(t, "appliance", "ctr", "content", "prune", "references") // which the runtime's collector does sooner or later
+	agent.run(t, "appliance", "component", "restart", "containerd")
+	await(t, readyLimit, "the agent is ready again", func(ctx context.Context) error {
+		if agent.pids(t) == before {
+			return errors.New("nothing was restarted yet")
+		}
+		return agent.ready(ctx)
+	})
+	ns := s.namespace(t, "e2e-present")
+	s.startPod(t, newPod(ns, "present", func(pod *corev1.Pod) {
+		pod.Spec.NodeName, pod.Spec.Containers[0].Image = agent.host.Name(), uploadedImage
+	}))
+	events, err := s.kube.CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=Pulled"})
+	if err != nil || len(events.Items) != 1 || !strings.Contains(events.Items[0].Message, "already present on machine") {
+		t.Errorf("events %+v (%v)", events.Items, err)
 	}
 }
 

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -22,7 +24,7 @@ import (
 
 const (
 	imageSourcesName     = "image-sources"
-	imageSourcesInterval = 5 * time.Second
+	imageSourcesInterval = 10 * time.Second
 	// registryDialSeconds is how long a server that is away holds up a pull before the next one is asked.
 	registryDialSeconds = 3
 	// runningExecutable keeps naming the file that runs after another has taken its place.
@@ -98,15 +100,20 @@ func (n *node) writeImageSources() error {
 	return hosts.Write()
 }
 
-// serverAddresses are those of the site's servers, as this node knows them.
+// serverAddresses are those of the site's servers, as this node knows them. A server that nobody has joined has no list.
 func (n *node) serverAddresses() ([]netip.Addr, error) {
-	if !n.isAgent() {
-		return []netip.Addr{n.derived.Address}, nil
-	}
-	servers, err := join.ReadServers(n.layout.Servers())
 	var list []netip.Addr
+	servers, err := join.ReadServers(n.layout.Servers())
+	if !n.isAgent() {
+		list = append(list, n.derived.Address)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
 	for _, s := range servers.Node {
-		list = append(list, s.Addr())
+		if !slices.Contains(list, s.Addr()) {
+			list = append(list, s.Addr())
+		}
 	}
 	return list, err
 }
