@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"text/tabwriter"
@@ -79,7 +80,7 @@ func imageRows(ctx context.Context, env *Env) ([]imageRow, error) {
 	}
 	if c.Node.Role == config.RoleServer {
 		pushed, err := pushedRows(ctx, l)
-		if err != nil && !errors.Is(err, client.ErrUnreachable) { // a registry that is down has no list
+		if err != nil && !errors.Is(err, client.ErrUnreachable) && !errors.Is(err, fs.ErrNotExist) { // one that is down, or never ran, has no list
 			return nil, explainRegistry(err)
 		}
 		rows = append(rows, pushed...)

@@ -92,6 +92,11 @@ func (f *File) add() func(*tar.Header, io.Reader) error {
 	budget := int64(maxAllJSON)
 	return func(h *tar.Header, r io.Reader) error {
 		name := path.Clean("/" + h.Name)
+		for key := range h.PAXRecords {
+			if strings.HasPrefix(key, "GNU.sparse.") { // a few bytes of it may stand for years of zeros
+				return fmt.Errorf("%w: %.200q has holes; make the archive without --sparse", ErrNotArchive, h.Name)
+			}
+		}
 		switch h.Typeflag {
 		case tar.TypeReg:
 		case tar.TypeSymlink:

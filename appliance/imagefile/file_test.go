@@ -252,6 +252,7 @@ func TestBadArchives(t *testing.T) {
 		"docker, broken list":         {change(3, part{name: dockerFile, content: "[{"}), ErrDamaged},
 		"docker, empty list":          {change(3, part{name: dockerFile, content: "[]"}), ErrNotArchive},
 		"docker, for another machine": {change(2, part{name: "c.json", content: config(t, "s390x", "", "")}), ErrPlatform},
+		"an entry with holes":         {sparse(t), ErrNotArchive},
 		"OCI, no manifest":            {pack(t, append(ociLayout(t, "shop:1", desc), image[:2]...)...), ErrDamaged},
 		"OCI, no layer":               {pack(t, append(ociLayout(t, "shop:1", desc), image[1:]...)...), ErrDamaged},
 		"OCI, altered layer":          {pack(t, append(ociLayout(t, "shop:1", desc), altered...)...), ErrDamaged},
@@ -265,6 +266,26 @@ func TestBadArchives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sparse is an entry of a terabyte in a few bytes, as GNU tar writes it.
+func sparse(t *testing.T) []byte {
+	t.Helper()
+	content := "1\n0\n0\n" + string(make([]byte, 506))
+	records := ""
+	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=layer.tar", "GNU.sparse.realsize=1099511627776"} {
+		records += fmt.Sprintf("%d %s\n", len(r)+4, r)
+	}
+	raw := pack(t, part{name: "PaxHeaders.0/layer.tar", content: records}, part{name: "layer.tar", content: content})
+	// The writer refuses to make such headers: the first entry becomes one by its type, which its sum has to agree with.
+	raw[156] = 'x'
+	copy(raw[148:156], "        ")
+	sum := 0
+	for _, b := range raw[:512] {
+		sum += int(b)
+	}
+	copy(raw[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	return raw
 }
 
 // What the receiver says is told as it is: the archive is not to blame.
