@@ -20,7 +20,6 @@ import (
 	"islet/appliance/layout"
 	"islet/appliance/progress"
 	"islet/appliance/registry"
-	"islet/appliance/registry/client"
 	"islet/appliance/registry/content"
 )
 
@@ -125,9 +124,14 @@ func prune(ctx context.Context, l layout.Layout, used usage, yes bool) (pruneRes
 	return r, err
 }
 
+// manifests is where the content of manifests comes from.
+type manifests interface {
+	Manifest(ctx context.Context, name, reference string) (raw []byte, mediaType string, err error)
+}
+
 // unusedIn lists the manifests of a repository that nothing uses. Parts of an index, and what has another manifest as its
 // subject, go and stay with that one.
-func unusedIn(ctx context.Context, c *client.Client, name string, r content.Repository, used usage) ([]unusedImage, error) {
+func unusedIn(ctx context.Context, c manifests, name string, r content.Repository, used usage) ([]unusedImage, error) {
 	tags := map[string][]string{}
 	for _, tag := range r.TagNames() {
 		d := r.Tags[tag].Digest.String()
