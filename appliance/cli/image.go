@@ -74,9 +74,9 @@ func imageRows(ctx context.Context, env *Env) ([]imageRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, l, notNode := installed()
-	if notNode != nil { // the bundle's list is all there is
-		return rows, nil
+	c, l, err := installed()
+	if err != nil {
+		return rows, nil //nolint:nilerr // not a node: the bundle's list is all there is
 	}
 	if c.Node.Role == config.RoleServer {
 		pushed, err := pushedRows(ctx, l)
