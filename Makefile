@@ -13,6 +13,8 @@ DATE    := $(shell date -u -d @$(EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 V       := islet/appliance/version
 
 export CGO_ENABLED ?= 0
+# The engines are built with this, so everything is: what Kubernetes takes to compile is then paid once.
+export GOFLAGS := -trimpath
 export SOURCE_DATE_EPOCH := $(EPOCH)
 
 say = @printf '\n== %s\n' "$(1)"

@@ -38,7 +38,7 @@ func damagedDatabase(t *testing.T, p *platform) {
 // damagedInUse spoils the database while everything runs, and ends the datastore alone, as it might itself: nobody may go on
 // with what it remembers of the part that is lost.
 func damagedInUse(t *testing.T, p *platform) {
-	kine, err := p.component(t.Context(), datastore.Name)
+	kine, err := p.component(t.Context(), datastore.KineName)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -242,16 +242,22 @@ func (s *plant) ports(t *testing.T) {
 		if p != s.platform {
 			c.Node.Role = config.RoleAgent
 		}
-		var documented []uint16
-		for _, port := range c.Ports() {
-			if port.Protocol == "tcp" && !port.Loopback {
-				documented = append(documented, port.Number)
-			}
+		checkPorts(t, p, c)
+	}
+}
+
+// checkPorts compares the ports of a machine that take connections with those that its configuration documents.
+func checkPorts(t *testing.T, p *platform, c config.Config) {
+	t.Helper()
+	var documented []uint16
+	for _, port := range c.Ports() {
+		if port.Protocol == "tcp" && !port.Loopback {
+			documented = append(documented, port.Number)
 		}
-		slices.Sort(documented)
-		if open := openPorts(t, p); !slices.Equal(open, documented) {
-			t.Errorf("%s: the ports %v are open, documented are %v", p.host.Name(), open, documented)
-		}
+	}
+	slices.Sort(documented)
+	if open := openPorts(t, p); !slices.Equal(open, documented) {
+		t.Errorf("%s: the ports %v are open, documented are %v", p.host.Name(), open, documented)
 	}
 }
 

@@ -45,12 +45,15 @@ func boot(t *testing.T, name string) *platform {
 }
 
 // bootSite makes hosts in one lab. The first has an answer file; the others are bare, and their service manager tries to
-// start the appliance all the same.
-func bootSite(t *testing.T, name string, hosts int) []*platform {
+// start the appliance all the same. answers change what the first one is told.
+func bootSite(t *testing.T, name string, hosts int, answers ...func(*config.Config)) []*platform {
 	t.Helper()
 	site, begun := fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), time.Now()
 	c := config.Default()
 	c.Site.Name = site
+	for _, set := range answers {
+		set(&c)
+	}
 	answer, err := config.Marshal(c, false)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 // node answers like a daemon; what a test asked of it is in restarted.
 type node struct {
 	restarted []string
+	anew      bool
 	snapshot  func(ctx context.Context) (string, error)
 }
 
@@ -51,6 +52,8 @@ func (n *node) Restart(name string) error {
 	n.restarted = append(n.restarted, name)
 	return nil
 }
+
+func (n *node) StartAnew() { n.anew = true }
 
 func (n *node) Snapshot(ctx context.Context) (string, error) { return n.snapshot(ctx) }
 
@@ -107,6 +110,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if got := strings.Join(n.restarted, ","); got != "kubelet,a/b c" {
 		t.Errorf("restarted %q", got)
+	}
+	if err := c.StartAnew(t.Context()); err != nil || !n.anew {
+		t.Errorf("asked to start anew: %t (%v)", n.anew, err)
 	}
 	if path, err := c.Snapshot(t.Context()); err != nil || path != "/backups/1.db" {
 		t.Errorf("%q (%v)", path, err)

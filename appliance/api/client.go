@@ -53,6 +53,11 @@ func (c *Client) Restart(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodPost, "/v1/components/"+url.PathEscape(name)+"/restart", &struct{}{})
 }
 
+// StartAnew asks the daemon to stop and to start again, with the answer file as it is then. Pods go on.
+func (c *Client) StartAnew(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/start-anew", &struct{}{})
+}
+
 // Snapshot takes a snapshot of the datastore and returns its path.
 func (c *Client) Snapshot(ctx context.Context) (string, error) {
 	var made map[string]string

@@ -23,6 +23,8 @@ type Daemon interface {
 	Events() []component.Event
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
+	// StartAnew makes the daemon stop and start again; it returns before that.
+	StartAnew()
 }
 
 // failure is the body of an answer that is not 2xx.
@@ -70,6 +72,10 @@ func handler(d Daemon) http.Handler {
 	mux.HandleFunc("POST /v1/snapshots", func(w http.ResponseWriter, r *http.Request) {
 		path, err := d.Snapshot(r.Context())
 		answer(w, map[string]string{"path": path}, err)
+	})
+	mux.HandleFunc("POST /v1/start-anew", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{}, nil)
+		d.StartAnew()
 	})
 	return mux
 }

@@ -13,15 +13,17 @@ import (
 
 // Status is one node on one screen.
 type Status struct {
-	Version      string             `json:"version"`
-	Site         string             `json:"site"`
-	Zone         string             `json:"zone,omitempty"`
-	Node         Node               `json:"node"`
-	StartedAt    time.Time          `json:"startedAt"`
-	Ready        bool               `json:"ready"` // every component is ready, the node included
+	Version   string    `json:"version"`
+	Site      string    `json:"site"`
+	Zone      string    `json:"zone,omitempty"`
+	Node      Node      `json:"node"`
+	StartedAt time.Time `json:"startedAt"`
+	Ready     bool      `json:"ready"` // every component is ready, the node included
+	// Standby is a server with a copy of the datastore but without a vote: it waits for one more server, and all else works.
+	Standby      bool               `json:"standby,omitempty"`
 	Components   []component.Status `json:"components"`
 	Datastore    *Datastore         `json:"datastore,omitempty"` // of a server
-	Servers      []balancer.Server  `json:"servers,omitempty"`   // that an agent reaches the Kubernetes API at
+	Servers      []balancer.Server  `json:"servers,omitempty"`   // that the node reaches the Kubernetes API at, where it goes through its balancer
 	Engines      Engines            `json:"engines"`
 	Images       Images             `json:"images"`
 	Bundle       Bundle             `json:"bundle"`

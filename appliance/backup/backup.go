@@ -33,15 +33,27 @@ var (
 
 // The paths in the tar.
 const (
-	manifestPath  = "manifest.json"
-	configPath    = "config.yaml"
-	pkiFolder     = "pki/"
-	databasePath  = "datastore/state.db"
-	maxManifest   = 1 << 20
-	maxSmallFile  = 1 << 20
-	maxFiles      = 500
-	databaseMagic = "SQLite format 3\x00"
+	manifestPath   = "manifest.json"
+	configPath     = "config.yaml"
+	pkiFolder      = "pki/"
+	databaseFolder = "datastore/"
+	maxManifest    = 1 << 20
+	maxSmallFile   = 1 << 20
+	maxFiles       = 500
 )
+
+// database is how one kind of datastore is kept in a backup.
+type database struct {
+	path  string
+	magic string // that it has at the offset
+	at    int
+}
+
+// databases lists the kinds. The snapshot of etcd is one of bbolt's files, whose first page begins with a header of 16 bytes.
+var databases = map[string]database{
+	"sqlite": {path: databaseFolder + "state.db", magic: "SQLite format 3\x00"},
+	"etcd":   {path: databaseFolder + "etcd.db", magic: "\xed\xda\x0c\xed", at: 16},
+}
 
 // Manifest is the first thing in a backup and tells what the rest must be.
 type Manifest struct {
@@ -99,9 +111,13 @@ func (m Manifest) validate(largest int64) error {
 	case len(m.Files) > maxFiles:
 		return malformed("it lists %d files", len(m.Files))
 	}
+	db, known := databases[m.Datastore.Kind]
+	if !known {
+		return malformed("its datastore is of the kind %.20q", m.Datastore.Kind)
+	}
 	seen := map[string]bool{}
 	for _, f := range m.Files {
-		if err := f.validate(largest); err != nil {
+		if err := f.validate(db.path, largest); err != nil {
 			return err
 		}
 		if seen[f.Path] {
@@ -109,17 +125,17 @@ func (m Manifest) validate(largest int64) error {
 		}
 		seen[f.Path], largest = true, largest-f.Size
 	}
-	if !seen[configPath] || !seen[databasePath] {
-		return malformed("it lists no %s, or no %s", configPath, databasePath)
+	if !seen[configPath] || !seen[db.path] {
+		return malformed("it lists no %s, or no %s", configPath, db.path)
 	}
 	return nil
 }
 
-func (f File) validate(largest int64) error {
-	if name, ok := strings.CutPrefix(f.Path, pkiFolder); f.Path != configPath && f.Path != databasePath && (!ok || !pkiName.MatchString(name)) {
+func (f File) validate(database string, largest int64) error {
+	if name, ok := strings.CutPrefix(f.Path, pkiFolder); f.Path != configPath && f.Path != database && (!ok || !pkiName.MatchString(name)) {
 		return malformed("it lists a file %.80q", f.Path)
 	}
-	if f.Path != databasePath {
+	if f.Path != database {
 		largest = min(largest, maxSmallFile)
 	}
 	if f.Size < 0 || f.Size > largest {
@@ -127,6 +143,9 @@ func (f File) validate(largest int64) error {
 	}
 	return nil
 }
+
+// database is the path of the datastore's snapshot.
+func (m Manifest) database() string { return databases[m.Datastore.Kind].path }
 
 // folder returns the files below a folder of the backup, by their names there.
 func (m Manifest) folder(folder string) map[string]File {

@@ -61,8 +61,8 @@ func newSite(t testing.TB, database int) *site {
 	if err := SetSiteRecipient(s.layout, s.key.Recipient()); err != nil {
 		t.Fatal(err)
 	}
-	content := append([]byte(databaseMagic), make([]byte, database)...)
-	if _, err := rand.Read(content[len(databaseMagic):]); err != nil {
+	content := append([]byte(sqlite.magic), make([]byte, database)...)
+	if _, err := rand.Read(content[len(sqlite.magic):]); err != nil {
 		t.Fatal(err)
 	}
 	s.source = Source{
@@ -76,6 +76,9 @@ func newSite(t testing.TB, database int) *site {
 	write(t, s.source.Database, content)
 	return s
 }
+
+// sqlite is how SQLite's database is kept.
+var sqlite = databases["sqlite"]
 
 func machine(t testing.TB) layout.Layout {
 	t.Helper()
@@ -134,7 +137,7 @@ func TestCreateAndOpen(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		if want := []string{"client-ca.crt", "client-ca.key", "cluster-ca.crt", "cluster-ca.key", "encryption.secret", "front-proxy-ca.crt", "front-proxy-ca.key",
+		if want := []string{"client-ca.crt", "client-ca.key", "cluster-ca.crt", "cluster-ca.key", "encryption.secret", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key",
 			"node-ca.crt", "node-ca.key", "recovery.pub", "service-account.key", "service-account.pub", "site-ca.crt", "site-ca.key"}; !slices.Equal(names, want) {
 			t.Errorf("it carries %q", names)
 		}
@@ -263,7 +266,7 @@ type member struct {
 // archive packs a manifest of what follows, changed by edit.
 func archive(t testing.TB, edit func(*Manifest), members ...member) []byte {
 	t.Helper()
-	m := Manifest{Format: Format, Site: "plant", Node: "node1", Address: netip.MustParseAddr("10.0.0.11")}
+	m := Manifest{Format: Format, Site: "plant", Node: "node1", Address: netip.MustParseAddr("10.0.0.11"), Datastore: Datastore{Kind: "sqlite"}}
 	for i := range members {
 		members[i].Size = int64(len(members[i].content))
 		m.Files = append(m.Files, fileOf(members[i].Name, members[i].content))
@@ -295,7 +298,7 @@ func TestOpenRefusesForgeries(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 100)
 	config := member{tar.Header{Name: configPath}, []byte("kind: Site\n")}
-	database := member{tar.Header{Name: databasePath}, []byte(databaseMagic + "x")}
+	database := member{tar.Header{Name: sqlite.path}, []byte(sqlite.magic + "x")}
 	var keys []member
 	carried, err := collectPKI(s.source.PKI)
 	if err != nil {
@@ -305,6 +308,11 @@ func TestOpenRefusesForgeries(t *testing.T) {
 		keys = append(keys, member{tar.Header{Name: pkiFolder + name}, content})
 	}
 	whole := slices.Concat([]member{config}, keys, []member{database})
+	etcd := func(m *Manifest) { m.Datastore.Kind = "etcd" }
+	ofEtcd := func(shift int) []member {
+		page := slices.Concat(make([]byte, 16+shift), []byte(databases["etcd"].magic), []byte("x"))
+		return slices.Concat([]member{config}, keys, []member{{tar.Header{Name: databases["etcd"].path}, page}})
+	}
 	named := func(name string) member { return member{tar.Header{Name: name}, []byte("x")} }
 	for name, c := range map[string]struct {
 		plain []byte
@@ -322,7 +330,11 @@ func TestOpenRefusesForgeries(t *testing.T) {
 		"a hidden file":         {archive(t, nil, append([]member{named("pki/.x")}, whole...)...), ErrNotBackup},
 		"a file twice":          {archive(t, nil, append([]member{config}, whole...)...), ErrNotBackup},
 		"a link":                {archive(t, nil, append([]member{{tar.Header{Name: "pki/x", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil}}, whole...)...), ErrNotBackup},
-		"no SQLite":             {archive(t, nil, config, named(databasePath)), ErrNotBackup},
+		"no SQLite":             {archive(t, nil, config, named(sqlite.path)), ErrNotBackup},
+		"no kind of datastore":  {archive(t, func(m *Manifest) { m.Datastore.Kind = "paper" }, whole...), ErrNotBackup},
+		"another kind's":        {archive(t, func(m *Manifest) { m.Datastore.Kind = "etcd" }, whole...), ErrNotBackup},
+		"etcd":                  {archive(t, etcd, ofEtcd(0)...), nil},
+		"not etcd's":            {archive(t, etcd, ofEtcd(1)...), ErrNotBackup},
 		"another digest":        {archive(t, func(m *Manifest) { m.Files[0].SHA256 = m.Files[1].SHA256 }, whole...), ErrAltered},
 		"another size":          {archive(t, func(m *Manifest) { m.Files[0].Size++ }, whole...), ErrAltered},
 		"a negative size":       {archive(t, func(m *Manifest) { m.Files[0].Size = -1 }, whole...), ErrNotBackup},

@@ -86,7 +86,7 @@ func (s Source) collect(ctx context.Context) (Manifest, map[string][]byte, error
 		small[pkiFolder+name] = keys[name]
 		m.Files = append(m.Files, fileOf(pkiFolder+name, keys[name]))
 	}
-	database.Path = databasePath
+	database.Path = m.database()
 	m.Files = append(m.Files, database)
 	return m, small, m.validate(m.Bytes())
 }

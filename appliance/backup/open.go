@@ -34,8 +34,8 @@ func (r reader) read(database io.Writer) (Contents, error) {
 		return Contents{}, err
 	}
 	for _, f := range c.Manifest.Files {
-		if f.Path == databasePath {
-			err = r.take(f, &sniffer{to: database})
+		if f.Path == c.Manifest.database() {
+			err = r.take(f, &sniffer{database: databases[c.Manifest.Datastore.Kind], to: database})
 		} else {
 			var content bytes.Buffer
 			err = r.take(f, &content)
@@ -136,17 +136,18 @@ func (r reader) explain(err error) error {
 
 // sniffer passes on what begins like a database.
 type sniffer struct {
+	database
 	to   io.Writer
 	seen int
 }
 
 // Write implements io.Writer.
 func (s *sniffer) Write(p []byte) (int, error) {
-	if n := min(len(p), len(databaseMagic)-s.seen); n > 0 {
-		if string(p[:n]) != databaseMagic[s.seen:s.seen+n] {
-			return 0, malformed("%s is no SQLite database", databasePath)
+	for i := range min(len(p), max(0, s.at+len(s.magic)-s.seen)) {
+		if at := s.seen + i - s.at; at >= 0 && p[i] != s.magic[at] {
+			return 0, malformed("%s is no such database", s.path)
 		}
-		s.seen += n
 	}
+	s.seen += len(p)
 	return s.to.Write(p)
 }

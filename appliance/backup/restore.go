@@ -58,7 +58,7 @@ func staging(l layout.Layout) string { return filepath.Join(l.StateDir, "restore
 
 // targets are the directories that Place fills, by their folders in the backup.
 func targets(l layout.Layout) map[string]string {
-	return map[string]string{pkiFolder: l.PKI(), filepath.Dir(databasePath) + "/": l.Datastore()}
+	return map[string]string{pkiFolder: l.PKI(), databaseFolder: l.Datastore()}
 }
 
 type finding int
@@ -114,7 +114,7 @@ func Place(ctx context.Context, r io.Reader, key Key, l layout.Layout, want Mani
 // stage unpacks the backup below dir and waits until it is on disk.
 func stage(ctx context.Context, r io.Reader, key Key, dir string, want Manifest) error {
 	keys := filepath.Join(dir, pkiFolder)
-	database := filepath.Join(dir, databasePath)
+	database := filepath.Join(dir, want.database())
 	for _, folder := range []string{keys, filepath.Dir(database)} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return err

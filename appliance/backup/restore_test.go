@@ -88,7 +88,7 @@ func TestPlace(t *testing.T) {
 		"empty directories": func(t *testing.T, l layout.Layout) { makeDirs(t, l.PKI(), l.Datastore()) },
 		"half unpacked": func(t *testing.T, l layout.Layout) {
 			write(t, filepath.Join(staging(l), "pki", "node-ca.key"), []byte("half"))
-			write(t, filepath.Join(staging(l), databasePath), []byte("half"))
+			write(t, filepath.Join(staging(l), sqlite.path), []byte("half"))
 		},
 		"one of two in place": func(t *testing.T, l layout.Layout) {
 			if err := errors.Join(s.place(t, l), os.RemoveAll(l.Datastore())); err != nil {
@@ -218,11 +218,11 @@ func TestVerify(t *testing.T) {
 		dir := t.TempDir()
 		check := c.check
 		if check != nil {
-			check = func(ctx context.Context, path string) (datastore.Report, error) {
+			check = func(ctx context.Context, _, path string) (datastore.Report, error) {
 				if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 || !bytes.Equal(read(t, path), read(t, s.source.Database)) {
 					t.Errorf("%s: %v %v", name, info, err)
 				}
-				return c.check(ctx, path)
+				return c.check(ctx, "sqlite", path)
 			}
 		}
 		_, err := Verify(t.Context(), bytes.NewReader(s.file), s.key, dir, check)
@@ -233,7 +233,7 @@ func TestVerify(t *testing.T) {
 }
 
 func reports(r datastore.Report, err error) Check {
-	return func(context.Context, string) (datastore.Report, error) { return r, err }
+	return func(context.Context, string, string) (datastore.Report, error) { return r, err }
 }
 
 func TestWriteFileAndList(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"islet/appliance/datastore"
 )
 
-// Check opens a database and verifies every page of it; it may write to it. It returns datastore.ErrDamaged for one that
+// Check opens a database of that kind and verifies every page of it; it may write to it. It returns datastore.ErrDamaged for one that
 // is not sound.
-type Check func(ctx context.Context, database string) (datastore.Report, error)
+type Check func(ctx context.Context, kind, database string) (datastore.Report, error)
 
 // Verify reads a whole backup, checks every digest, and has the database checked as well. For that it is copied into dir,
 // which is the caller's to remove. Without a check the database's digest is all that is compared.
@@ -21,13 +21,14 @@ func Verify(ctx context.Context, r io.Reader, key Key, dir string, check Check) 
 	if check == nil {
 		return Open(ctx, r, key, io.Discard)
 	}
-	path := filepath.Join(dir, filepath.Base(databasePath))
+	path := filepath.Join(dir, "database")
 	c, err := openTo(ctx, r, key, path)
 	if err != nil {
 		return c, err
 	}
-	report, err := check(ctx, path)
-	switch have := c.Manifest.Datastore; {
+	have := c.Manifest.Datastore
+	report, err := check(ctx, have.Kind, path)
+	switch {
 	case errors.Is(err, datastore.ErrDamaged):
 		return c, fmt.Errorf("%w: %w", ErrAltered, err)
 	case err != nil:

@@ -115,13 +115,13 @@ func verifyBackup(ctx context.Context, env *Env, path string, key backup.Key) (_
 		return backup.Contents{}, false, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	program, err := storeEngine(ctx, env, dir)
+	bin, err := storeEngine(ctx, env, dir)
 	if err != nil {
 		return backup.Contents{}, false, err
 	}
 	var check backup.Check
-	if program != "" {
-		check = checkWith(program)
+	if bin != "" {
+		check = checkWith(bin)
 	}
 	contents, err := backup.Verify(ctx, file, key, dir, check)
 	if err != nil {
@@ -177,12 +177,12 @@ func lockOwn(dir string) (unlock func() error, err error) {
 	return func() error { return unix.Close(fd) }, nil
 }
 
-// storeEngine is the program that opens databases: the node's own, or that of the bundle, unpacked into dir. It is empty
-// where there is neither.
+// storeEngine is where the programs are that open databases: the node's own, or those of the bundle, unpacked into dir. It is
+// empty where there are neither.
 func storeEngine(ctx context.Context, env *Env, dir string) (string, error) {
 	if _, l, err := installed(); err == nil {
-		if program, err := engineProgram(l, datastore.Name); err == nil {
-			return program, nil
+		if program, err := engineProgram(l, datastore.KineName); err == nil {
+			return filepath.Dir(program), nil
 		}
 	}
 	b, err := env.OpenBundle("")
@@ -200,15 +200,19 @@ func storeEngine(ctx context.Context, env *Env, dir string) (string, error) {
 	if err == nil {
 		err = b.ExtractEngine(ctx, dir, engine)
 	}
-	return filepath.Join(dir, "bin", datastore.Name), err
+	return filepath.Join(dir, "bin"), err
 }
 
-// checkWith has a database checked by the store engine.
-func checkWith(program string) backup.Check {
-	return func(ctx context.Context, database string) (datastore.Report, error) {
+// checkWith has a database checked by the store engine, whose programs are in bin.
+func checkWith(bin string) backup.Check {
+	return func(ctx context.Context, kind, database string) (datastore.Report, error) {
 		var report datastore.Report
 		dir := filepath.Dir(database)
-		out, err := component.Output(ctx, component.Spec{Args: []string{program, "check", database}, Env: []string{"TMPDIR=" + dir}, Dir: dir})
+		args := []string{filepath.Join(bin, datastore.KineName), "check", database}
+		if kind == string(config.StoreEtcd) {
+			args = []string{filepath.Join(bin, datastore.EtcdToolName), "check-file", database}
+		}
+		out, err := component.Output(ctx, component.Spec{Args: args, Env: []string{"TMPDIR=" + dir}, Dir: dir})
 		if err != nil {
 			if _, found, damaged := strings.Cut(err.Error(), datastore.ErrDamaged.Error()); damaged {
 				return report, fmt.Errorf("%w%s", datastore.ErrDamaged, found)

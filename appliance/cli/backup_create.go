@@ -100,11 +100,11 @@ func takeSource(ctx context.Context, env *Env, c config.Config, l layout.Layout)
 	if err != nil {
 		return backup.Source{}, explainDaemon(err)
 	}
-	program, err := engineProgram(l, datastore.Name)
+	program, err := engineProgram(l, datastore.KineName)
 	if err != nil {
 		return backup.Source{}, err
 	}
-	report, err := checkWith(program)(ctx, snapshot)
+	report, err := checkWith(filepath.Dir(program))(ctx, string(c.Datastore.Store), snapshot)
 	if err != nil {
 		return backup.Source{}, fmt.Errorf("check the snapshot %s: %w", snapshot, err)
 	}

@@ -46,7 +46,7 @@ func newSealedSite(t *testing.T) sealedSite {
 		}
 	}
 	if _, err := backup.WriteFile(t.Context(), s.file, key.Recipient(), backup.Source{
-		Manifest: backup.Manifest{Site: "plant", Node: "node1", Address: netip.MustParseAddr("192.0.2.11"), Appliance: "v0.1.0", Created: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)},
+		Manifest: backup.Manifest{Site: "plant", Node: "node1", Address: netip.MustParseAddr("192.0.2.11"), Appliance: "v0.1.0", Created: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), Datastore: backup.Datastore{Kind: "sqlite"}},
 		Config:   dir + "/config.yaml", PKI: dir + "/pki", Database: dir + "/state.db",
 	}); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"islet/appliance/config"
+	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
 	"islet/appliance/host"
 	"islet/appliance/install"
 	"islet/appliance/join"
@@ -100,7 +102,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	c, err := f.consult(ctx, client, a, own, &options)
+	c, err := f.consult(ctx, env, client, a, own, &options)
 	if err != nil {
 		return err
 	}
@@ -217,7 +219,7 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, own confi
 }
 
 // consult asks the site whether it would take this machine, while the ports that the site must reach are open.
-func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
+func (f *joinFlags) consult(ctx context.Context, env *Env, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
 	listeners := listenForSite(ctx, &a)
 	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
 	if err == nil {
@@ -237,12 +239,12 @@ func (f *joinFlags) consult(ctx context.Context, client *join.Client, a join.App
 	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
 		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
 	}
-	for _, at := range append(answer.API, answer.Node...) {
-		conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", at.String())
-		if err != nil {
-			return config.Config{}, Advise(fmt.Errorf("%w: %w", join.ErrUnreachable, err), "open the port towards that server in the firewalls between")
-		}
-		_ = conn.Close()
+	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, serverPorts(a.Role)...)
+	for _, w := range warnings {
+		fmt.Fprintf(env.Stdio.Err, "warning: another server of the site cannot be reached: %s\n", w)
+	}
+	if err != nil {
+		return config.Config{}, Advise(err, "open the port towards that server in the firewalls between")
 	}
 	c, _, err := config.Decode(bytes.NewReader(answer.Config))
 	if err != nil {
@@ -268,10 +270,22 @@ func withOwn(site, own config.Config) (config.Config, error) {
 	return site, err
 }
 
+// serverPorts are those by which only servers know each other, for a node that is to be one.
+func serverPorts(role config.Role) []uint16 {
+	if role == config.RoleServer {
+		return []uint16{datastore.ClientPort, datastore.PeerPort}
+	}
+	return nil
+}
+
 // listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.
 func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
+	ports := append([]uint16{kubeletPort}, serverPorts(a.Role)...)
+	if a.Role == config.RoleServer {
+		ports = append(ports, controlplane.SecurePort, join.DefaultPort)
+	}
 	var listeners []net.Listener
-	for _, port := range []uint16{kubeletPort} {
+	for _, port := range ports {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(a.Address, port).String())
 		if err == nil {
 			listeners, a.Ports = append(listeners, l), append(a.Ports, port)
@@ -309,6 +323,11 @@ func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a 
 	}
 	for name, r := range pending {
 		if err := store.Install(r, admission.Certificates[name]); err != nil {
+			return err
+		}
+	}
+	if a.Role == config.RoleServer {
+		if err := pki.WriteKeys(l.PKI(), admission.Keys); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,7 @@ func TestLabUpBootsTheServer(t *testing.T) {
 	e := NewEnv(Stdio{})
 	e.bundlePath = bundle
 	c := &labCommands{env: e}
-	spec, err := c.spec(labUpFlags{name: "x", hosts: 2, subnet: "10.1.0.0/24", configs: []string{"node2=" + bundle}})
+	spec, err := c.spec(labUpFlags{name: "x", hosts: 2, servers: 1, subnet: "10.1.0.0/24", configs: []string{"node2=" + bundle}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type labUpFlags struct {
 	configs  []string
 	noServer bool
 	join     bool
+	servers  int
 	keep     bool
 	subnet   string
 	mtu      int
@@ -42,6 +43,7 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
   appliance lab up --name rehearsal --hosts 3 --config site.yaml
   appliance lab up --hosts 2 --config node1=first.yaml --config node2=second.yaml
   appliance lab up --hosts 3 --join                       one site: a server and two agents
+  appliance lab up --hosts 5 --join --servers 3           one site: three servers and two agents
   appliance lab up --no-server --cpus 1 --memory 2048     a bare, small host`,
 	}
 	f := cmd.Flags()
@@ -50,6 +52,7 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
 	f.StringArrayVar(&flags.configs, "config", nil, "answer `FILE` for all hosts, or HOST=FILE for one; may be repeated")
 	f.BoolVar(&flags.noServer, "no-server", false, "boot the hosts with nothing running in them")
 	f.BoolVar(&flags.join, "join", false, "make one site of the hosts: the first is its server, the others join it")
+	f.IntVar(&flags.servers, "servers", 1, "with --join: `NUMBER` of hosts that become servers, 1, 3 or 5")
 	f.BoolVar(&flags.keep, "keep", false, "if it fails, leave what is there for a look")
 	f.StringVar(&flags.subnet, "subnet", "10.77.0.0/24", "IPv4 `PREFIX` of the lab; labs do not see each other and may share it")
 	f.IntVar(&flags.mtu, "mtu", 1500, "largest packet, in `BYTES`, of the links")
@@ -72,7 +75,7 @@ The hosts run a copy of this very executable, so that a rebuild does not disturb
 				_, err := fmt.Fprintf(c.env.Stdio.Err, "%6.1fs  "+format+"\n", append([]any{time.Since(begun).Seconds()}, args...)...)
 				return err
 			}
-			if err := c.joinAll(cmd.Context(), l, say); err != nil {
+			if err := c.joinAll(cmd.Context(), l, flags.servers, say); err != nil {
 				return err
 			}
 		}
@@ -105,6 +108,9 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 	if flags.hosts < 1 {
 		return lab.Spec{}, Exit(CodeUsage, fmt.Errorf("--hosts %d: want at least 1", flags.hosts))
 	}
+	if flags.servers%2 == 0 || flags.servers < 1 || flags.servers > min(flags.hosts, 5) {
+		return lab.Spec{}, Exit(CodeUsage, fmt.Errorf("--servers %d: want 1, 3 or 5, and as many hosts", flags.servers))
+	}
 	spec := lab.Spec{
 		Name: flags.name, Subnet: subnet, MTU: flags.mtu, Keep: flags.keep, Executable: c.env.Executable,
 		Shared: map[string]string{},
@@ -125,7 +131,7 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 			content, ok = configs[""]
 		}
 		if !ok && !flags.noServer && (i == 0 || !flags.join) {
-			if content, err = labConfig(flags.name); err != nil {
+			if content, err = labConfig(flags.name, flags.servers); err != nil {
 				return lab.Spec{}, err
 			}
 		}
@@ -146,10 +152,14 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 	return spec, nil
 }
 
-// labConfig is the answer file of a host that was given none: the defaults, with the lab as the site.
-func labConfig(name string) ([]byte, error) {
+// labConfig is the answer file of a host that was given none: the defaults, with the lab as the site, and the datastore that
+// goes with the number of servers.
+func labConfig(name string, servers int) ([]byte, error) {
 	c := config.Default()
 	c.Site.Name = name
+	if servers > 1 {
+		c.Datastore.Store = config.StoreEtcd
+	}
 	return config.Marshal(c, false)
 }
 

@@ -100,6 +100,8 @@ func (n *fakeNode) Status() api.Status {
 }
 
 func (*fakeNode) Events() []component.Event { return nil }
+func (*fakeNode) StartAnew()                {}
+
 func (*fakeNode) Restart(name string) error { return fmt.Errorf("%w: %q", component.ErrUnknown, name) }
 func (*fakeNode) Snapshot(context.Context) (string, error) {
 	return "", errors.New("no")

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
+	"islet/appliance/controlplane"
 	"islet/appliance/join"
 	"islet/appliance/kubelet"
 	"islet/appliance/server"
@@ -321,7 +322,9 @@ func (f *removeFlags) run(ctx context.Context, env *Env, name string) error {
 	case nodes[i].isApplicant():
 		return Advise(fmt.Errorf("%w: %s only asks to become one", join.ErrNotMember, name), "turn it away with `appliance node refuse "+name+"`")
 	case nodes[i].Role == config.RoleServer:
-		return Exit(CodeNotPossible, Advise(fmt.Errorf("%s is the site's only server: the site is nothing without it", name), "to end the site, `appliance reset` on every node, agents first"))
+		if err := mayRemoveServer(ctx, nodes, name); err != nil {
+			return err
+		}
 	}
 	if err := f.confirm(ctx, env, name); err != nil {
 		return err
@@ -337,12 +340,43 @@ func (f *removeFlags) run(ctx context.Context, env *Env, name string) error {
 	} else {
 		err = members.Dismiss(ctx, name)
 	}
+	if err == nil && nodes[i].Role == config.RoleServer {
+		err = removeVoter(ctx, name)
+	}
 	node := &corev1.Node{}
 	node.Name = name
 	if err := errors.Join(err, client.IgnoreNotFound(site.client.Delete(ctx, node))); err != nil {
 		return explainCluster(err)
 	}
 	return f.tell(ctx, env, members, nodes[i])
+}
+
+// mayRemoveServer refuses what the site would not survive, or this program could not finish.
+func mayRemoveServer(ctx context.Context, nodes []siteNode, name string) error {
+	servers := 0
+	for _, n := range nodes {
+		if n.Role == config.RoleServer && !n.isApplicant() {
+			servers++
+		}
+	}
+	if servers < 2 {
+		return Exit(CodeNotPossible, Advise(fmt.Errorf("%s is the site's only server: the site is nothing without it", name), "to end the site, `appliance reset` on every node, agents first"))
+	}
+	store, err := openStore(ctx)
+	if err == nil && store.Etcd.NodeName == name {
+		err = Exit(CodeNotPossible, Advise(fmt.Errorf("%s is this machine, which could not finish the command", name), "run it on another server"))
+	}
+	return err
+}
+
+// removeVoter takes a server out of the datastore's members. It comes before its machine is cleaned: a vote that nobody can
+// cast any more counts as one against (LESSONS 17).
+func removeVoter(ctx context.Context, name string) error {
+	store, err := openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return store.RemoveMember(ctx, name)
 }
 
 // leaveWait is more than the time between two questions of an agent.
@@ -406,7 +440,7 @@ func (f *removeFlags) confirm(ctx context.Context, env *Env, name string) error 
 
 // kubectl runs the kubectl of this node as the site's administrator.
 func (e *Env) kubectl(ctx context.Context, args []string) error {
-	_, l, err := installed()
+	c, l, err := installed()
 	if err != nil {
 		return err
 	}
@@ -420,6 +454,9 @@ func (e *Env) kubectl(ctx context.Context, args []string) error {
 	}
 	if e.Getenv("KUBECACHEDIR") == "" { // else it leaves a .kube in the operator's home for ever
 		environ = append(environ, "KUBECACHEDIR="+filepath.Join(l.Tmp(), "kubectl"))
+	}
+	if c.Datastore.Store == config.StoreEtcd && e.Getenv("KUBECONFIG") == "" { // any server's API will do
+		args = append([]string{fmt.Sprintf("--server=https://127.0.0.1:%d", controlplane.BalancerPort)}, args...)
 	}
 	return e.pass(ctx, environ, program, args)
 }

@@ -32,6 +32,7 @@ func commands() []func(*Env) *cobra.Command {
 		newResetCommand,
 		newStatusCommand,
 		newComponentCommand,
+		newDatastoreCommand,
 		newCertCommand,
 		newPreflightCommand,
 		newKubectlCommand,

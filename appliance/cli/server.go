@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"islet/appliance/layout"
 	"islet/appliance/server"
@@ -55,7 +57,12 @@ func runServer(ctx context.Context, env *Env, path string) error {
 		return err
 	}
 	defer b.Close()
-	return server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, BundlePath: env.BundlePath(), Build: env.Build, Log: log})
+	err = server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, BundlePath: env.BundlePath(), Build: env.Build, Log: log})
+	if errors.Is(err, server.ErrStartAnew) && ctx.Err() == nil {
+		log.Info("the daemon starts anew")
+		return unix.Exec("/proc/self/exe", os.Args, os.Environ()) // the same process, for whoever watches over it
+	}
+	return err
 }
 
 // requireRoot refuses early what would fail halfway for want of rights.

@@ -60,7 +60,11 @@ func openCluster() (cluster, error) {
 	if err != nil {
 		return cluster{}, Advise(err, "the authorities are made when `appliance server` first starts")
 	}
-	access := controlplane.Params{PKI: store}.Access(controlplane.LeafAdmin)
+	port := controlplane.SecurePort
+	if c.Datastore.Store == config.StoreEtcd {
+		port = controlplane.BalancerPort
+	}
+	access := controlplane.Params{PKI: store}.AccessAt(port, controlplane.LeafAdmin)
 	kubernetes, err := kube.NewClient(kube.Config(access))
 	return cluster{kubernetes, store, c}, err
 }
@@ -116,15 +120,14 @@ func (f *tokenCreateFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if config.Role(f.role) == config.RoleServer {
-		return Advise(fmt.Errorf("%w: it keeps its state in %s, which one server alone can hold", join.ErrNotPossible, site.config.Datastore.Store),
-			"make a token for an agent")
+	if err := server.NoServersError(site.config); err != nil && config.Role(f.role) == config.RoleServer {
+		return Advise(err, "make a token for an agent; a site of three servers is installed with datastore.store: etcd")
 	}
-	address, err := serverAddress(ctx)
+	servers, err := siteServers(ctx)
 	if err != nil {
 		return err
 	}
-	token, err := join.NewToken(config.Role(f.role), join.PinOf(site.pki.Authority(pki.NodeCA).Cert), []netip.AddrPort{netip.AddrPortFrom(address, join.DefaultPort)})
+	token, err := join.NewToken(config.Role(f.role), join.PinOf(site.pki.Authority(pki.NodeCA).Cert), servers)
 	if err != nil {
 		return err
 	}
@@ -139,17 +142,27 @@ func (f *tokenCreateFlags) run(ctx context.Context, env *Env) error {
 	})
 }
 
-// serverAddress is this node's address as its daemon has settled on it.
-func serverAddress(ctx context.Context) (netip.Addr, error) {
+// siteServers is where machines find a server of the site: this one, and then the others that it knows.
+func siteServers(ctx context.Context) ([]netip.AddrPort, error) {
 	d, err := daemon()
 	if err != nil {
-		return netip.Addr{}, err
+		return nil, err
 	}
 	status, err := d.Status(ctx)
 	if err != nil {
-		return netip.Addr{}, explainDaemon(err)
+		return nil, explainDaemon(err)
 	}
-	return netip.ParseAddr(status.Node.Address)
+	own, err := netip.ParseAddr(status.Node.Address)
+	if err != nil {
+		return nil, err
+	}
+	servers := []netip.AddrPort{netip.AddrPortFrom(own, join.DefaultPort)}
+	for _, s := range status.Servers {
+		if s.Address.Addr() != own {
+			servers = append(servers, netip.AddrPortFrom(s.Address.Addr(), join.DefaultPort))
+		}
+	}
+	return servers, nil
 }
 
 // explainCluster adds what to do when the Kubernetes API does not answer.

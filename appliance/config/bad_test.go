@@ -70,7 +70,6 @@ var badFiles = []struct{ name, text string }{
 	{"taint without effect", "node:\n  taints: [dedicated=db]\n"},
 	{"taint with unknown effect", "node:\n  taints: [dedicated=db:Never]\n"},
 	{"taint twice", "node:\n  taints: [\"a:NoSchedule\", \"a:NoSchedule\"]\n"},
-	{"store etcd", "datastore:\n  store: etcd\n"},
 	{"store external", "datastore:\n  store: external\n"},
 	{"store unknown", "datastore:\n  store: postgres\n"},
 	{"interval without unit", "datastore:\n  snapshots: {interval: 60}\n"},

@@ -53,7 +53,7 @@ const (
 type Node struct {
 	Name    string            `yaml:"name" format:"label" empty:"the first label of the hostname, in lower case" doc:"Name of this node; it cannot change later."`
 	Address netip.Addr        `yaml:"address" empty:"the address of the default route's interface, or the only address there is" doc:"IPv4 address that other nodes and clients reach this node at."`
-	Role    Role              `yaml:"role" enum:"server,agent" doc:"What this node does: a server runs the control plane and pods, an agent pods only. appliance join makes agents."`
+	Role    Role              `yaml:"role" enum:"server,agent" doc:"What this node does: a server runs the control plane and pods, an agent pods only. What appliance join makes of a machine is for the token to say."`
 	Labels  map[string]string `yaml:"labels" doc:"Kubernetes labels of the node."`
 	Taints  []Taint           `yaml:"taints" doc:"Kubernetes taints of the node, each as key=value:Effect."`
 }
@@ -82,12 +82,15 @@ type Network struct {
 // Store is what keeps the cluster's state.
 type Store string
 
-// StoreSQLite is the datastore of a single server.
-const StoreSQLite Store = "sqlite"
+// StoreSQLite is the datastore of a single server, StoreEtcd that of three or five.
+const (
+	StoreSQLite Store = "sqlite"
+	StoreEtcd   Store = "etcd"
+)
 
 // Datastore is the store and its snapshots.
 type Datastore struct {
-	Store     Store     `yaml:"store" enum:"sqlite" doc:"Kind of datastore; one server uses sqlite."`
+	Store     Store     `yaml:"store" enum:"sqlite,etcd" doc:"Kind of datastore: sqlite for a site of one server, which is smaller and simpler; etcd for three or five, any one of which may be lost. The first server may start alone on etcd."`
 	Snapshots Snapshots `yaml:"snapshots" doc:"Verified copies of the datastore on this machine."`
 }
 

@@ -31,6 +31,7 @@ func (c Config) Ports() []Port {
 			Port{Number: 5000, Protocol: "tcp", Purpose: "image registry"},
 			Port{Number: 10257, Protocol: "tcp", Purpose: "controller manager", Loopback: true},
 			Port{Number: 10259, Protocol: "tcp", Purpose: "scheduler", Loopback: true})
+		ports = append(ports, c.etcdPorts()...)
 	}
 	if c.Network.Backend != BackendHostGW {
 		ports = append(ports, Port{Number: 8472, Protocol: "udp", Purpose: "vxlan between nodes"})
@@ -41,6 +42,19 @@ func (c Config) Ports() []Port {
 			Port{Number: uint16(c.Gateway.HTTPSPort), Protocol: "tcp", Purpose: "applications over HTTPS", Path: "gateway.httpsPort"})
 	}
 	return ports
+}
+
+// etcdPorts are those of a server that is one of several.
+func (c Config) etcdPorts() []Port {
+	if c.Datastore.Store != StoreEtcd {
+		return nil
+	}
+	return []Port{
+		{Number: 2379, Protocol: "tcp", Purpose: "datastore"},
+		{Number: 2380, Protocol: "tcp", Purpose: "datastore between servers"},
+		{Number: 2381, Protocol: "tcp", Purpose: "datastore health", Loopback: true},
+		{Number: 6444, Protocol: "tcp", Purpose: "way to the Kubernetes API of any server", Loopback: true},
+	}
 }
 
 // futurePorts are not opened by this configuration but will be when servers join, so nothing else

@@ -83,10 +83,8 @@ func oneOf(values []string) string {
 // refusal explains the values that people have reason to expect and that are not there.
 func refusal(f Field, value string) string {
 	switch f.Path + "=" + value {
-	case "datastore.store=etcd":
-		return "etcd is for three or five servers and comes with joining; a single server is safer and smaller on sqlite"
 	case "datastore.store=external":
-		return "an external database is not supported yet; use sqlite"
+		return "an external database is not supported yet; use sqlite or etcd"
 	}
 	switch {
 	case f.Path == "apiVersion" || f.Path == "kind":

@@ -101,7 +101,7 @@ func (p Params) generated(name string) string {
 }
 
 func (p Params) writeAPIServerFiles() error {
-	key, err := p.PKI.Secret("encryption", 32)
+	key, err := p.PKI.Secret(pki.EncryptionSecret, pki.EncryptionBytes)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (p Params) apiServerArgs() []string {
 	cert, key := p.PKI.CertFile, p.PKI.KeyFile
 	saKey, saPub := p.PKI.KeyFile("service-account"), filepath.Join(p.Layout.PKI(), "service-account.pub")
 	issuer := "https://kubernetes.default.svc." + p.ClusterDomain
-	return []string{
+	return append([]string{
 		"--advertise-address=" + p.Address.String(),
 		"--bind-address=0.0.0.0",
 		fmt.Sprintf("--secure-port=%d", SecurePort),
@@ -165,5 +165,17 @@ func (p Params) apiServerArgs() []string {
 		fmt.Sprintf("--audit-log-maxsize=%d", p.Audit.MaxSizeMiB),
 		fmt.Sprintf("--audit-log-maxbackup=%d", p.Audit.MaxBackups),
 		fmt.Sprintf("--audit-log-maxage=%d", p.Audit.MaxAgeDays),
+	}, p.datastoreArgs()...)
+}
+
+// datastoreArgs say how the datastore is reached where it is not a socket.
+func (p Params) datastoreArgs() []string {
+	if p.DatastoreLeaf == "" {
+		return nil
+	}
+	return []string{
+		"--etcd-cafile=" + p.PKI.Authority(pki.EtcdCA).CertFile(),
+		"--etcd-certfile=" + p.PKI.CertFile(p.DatastoreLeaf),
+		"--etcd-keyfile=" + p.PKI.KeyFile(p.DatastoreLeaf),
 	}
 }

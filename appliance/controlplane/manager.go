@@ -26,9 +26,12 @@ func (p Params) kubeconfigPath(leaf string) string {
 }
 
 // Access is how the holder of a client leaf reaches the API on this server.
-func (p Params) Access(leaf string) kubeconfig.Access {
+func (p Params) Access(leaf string) kubeconfig.Access { return p.AccessAt(SecurePort, leaf) }
+
+// AccessAt is how the holder of a client leaf reaches the API at another port of this machine.
+func (p Params) AccessAt(port int, leaf string) kubeconfig.Access {
 	return kubeconfig.Access{
-		Server:   fmt.Sprintf("https://127.0.0.1:%d", SecurePort),
+		Server:   fmt.Sprintf("https://127.0.0.1:%d", port),
 		CAFile:   p.PKI.Authority(pki.ClusterCA).CertFile(),
 		CertFile: p.PKI.CertFile(leaf),
 		KeyFile:  p.PKI.KeyFile(leaf),
@@ -37,11 +40,12 @@ func (p Params) Access(leaf string) kubeconfig.Access {
 
 // ControllerManager returns the controller manager's unit. It waits for the API server: upstream
 // gives up when the API is not healthy within ten seconds. There is no leader election on a single
-// server: losing a lease on a slow disk would end the process for nothing (LESSONS 24).
+// server: losing a lease on a slow disk would end the process for nothing (LESSONS 24). With several,
+// each talks to the API server beside it, so that the lease goes where both are well.
 func ControllerManager(p Params, ready func(ctx context.Context) error) component.Unit {
 	ca := p.PKI.Authority(pki.ClusterCA).CertFile()
 	return p.client(ControllerManagerName, leafControllerManager, ready,
-		"--leader-elect=false",
+		fmt.Sprintf("--leader-elect=%t", p.Several),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", controllerManagerPort),
 		"--tls-cert-file="+p.PKI.CertFile(leafControllerServing),
@@ -65,7 +69,7 @@ func ControllerManager(p Params, ready func(ctx context.Context) error) componen
 // Scheduler returns the scheduler's unit.
 func Scheduler(p Params, ready func(ctx context.Context) error) component.Unit {
 	return p.client(SchedulerName, leafScheduler, ready,
-		"--leader-elect=false",
+		fmt.Sprintf("--leader-elect=%t", p.Several),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", schedulerPort),
 		"--tls-cert-file="+p.PKI.CertFile(leafSchedulerServing),

@@ -17,8 +17,12 @@ const (
 	SchedulerName         = "kube-scheduler"
 )
 
-// SecurePort is where the Kubernetes API is served.
-const SecurePort = 6443
+// SecurePort is where the Kubernetes API is served. BalancerPort is where a server that is one of several finds the API of
+// any of them, on its loopback address.
+const (
+	SecurePort   = 6443
+	BalancerPort = 6444
+)
 
 // Params is what the control plane is told about the site and the node.
 type Params struct {
@@ -33,8 +37,11 @@ type Params struct {
 	ExtraSANs     []string
 	DatastoreURL  string // as --etcd-servers takes it
 	Datastore     string // name of the component to wait for
-	PodSecurity   string // default level: privileged, baseline or restricted
-	Audit         Audit
+	DatastoreLeaf string // certificate towards the datastore; empty where that is a socket
+	// Several is whether there are several servers: the controller manager and the scheduler then work on one at a time.
+	Several     bool
+	PodSecurity string // default level: privileged, baseline or restricted
+	Audit       Audit
 	// Child makes the process spec of a program of the kube engine: path, environment, control
 	// group and log.
 	Child func(name string, args ...string) component.Spec

@@ -1,61 +1,31 @@
-// Package datastore is where a site's state is kept. One server keeps it in SQLite, served by kine;
-// the database is opened by the store engine only.
 package datastore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"islet/appliance/component"
 	"islet/appliance/layout"
 )
 
-// Name is the datastore's name in the supervisor.
-const Name = "kine"
-
-// ErrDamaged is returned for a database whose pages or indices do not agree. Its text crosses the
-// border between the store engine and the daemon.
-var ErrDamaged = errors.New("the database is damaged")
-
-// Report is what the store engine says about a database that is sound.
-type Report struct {
-	Path     string `json:"path"`
-	Revision int64  `json:"revision"` // the newest in it
-	Rows     int64  `json:"rows"`     // 0 before the first write
-	Bytes    int64  `json:"bytes"`
-}
-
-// Params is what the datastore is told.
-type Params struct {
-	Layout layout.Layout
-	Ring   Ring
-	Log    *slog.Logger
-	Child  func(name string, args ...string) component.Spec
-	// Restored is called when a snapshot took the place of the database; may be nil.
-	Restored func(Restoration)
-}
+// KineName is the name of kine, which serves SQLite.
+const KineName = "kine"
 
 // Database is the SQLite file.
 func Database(l layout.Layout) string { return filepath.Join(l.Datastore(), "state.db") }
-
-// URL is the datastore as the API server takes it.
-func URL(l layout.Layout) string { return "unix://" + l.KineSocket() }
 
 // Kine returns the unit of kine on SQLite. Before each start the database is checked; a damaged one
 // is put aside and the newest sound snapshot takes its place (LESSONS 20).
 func Kine(p Params) component.Unit {
 	database, socket := Database(p.Layout), p.Layout.KineSocket()
 	return component.Unit{New: func() component.Component {
-		spec := p.Child(Name, "serve", "--database", database, "--listen", socket)
-		spec.Prepare = p.prepare
+		spec := p.Child(KineName, "serve", "--database", database, "--listen", socket)
+		spec.Prepare = p.prepareKine
 		spec.Probe = func(ctx context.Context) error {
 			conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 			if err != nil {
@@ -67,8 +37,11 @@ func Kine(p Params) component.Unit {
 	}}
 }
 
-func (p Params) prepare(ctx context.Context) error {
+func (p Params) prepareKine(ctx context.Context) error {
 	if err := os.MkdirAll(p.Layout.Datastore(), 0o700); err != nil {
+		return err
+	}
+	if err := p.leaveEtcd(); err != nil {
 		return err
 	}
 	if err := os.Remove(p.Layout.KineSocket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -81,50 +54,39 @@ func (p Params) prepare(ctx context.Context) error {
 	return p.restore(ctx, found)
 }
 
-// examine says what is wrong with the database in a way that a snapshot mends; empty when it may be
-// used. A database that is not there, or in which nothing was ever written, is what a first start
-// finds, and also what is left by a power cut in the middle of a restoration: the ring tells which.
-func (p Params) examine(ctx context.Context) (string, error) {
-	database := Database(p.Layout)
-	report := Report{Path: database}
-	_, err := os.Stat(database)
-	if err == nil {
-		report, err = p.tool(ctx, "check", database)
+// leaveEtcd puts aside what a site has left that returned to SQLite: another migration begins anew.
+func (p Params) leaveEtcd() error {
+	dir := EtcdDir(p.Layout)
+	err := os.Rename(dir, dir+".left-"+time.Now().UTC().Format(stamp))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // no rows
-	case errors.Is(err, ErrDamaged):
-		return err.Error(), nil
-	case err != nil:
-		return "", err
-	case report.Rows > 0:
-		return "", nil
-	}
-	if _, err := p.Ring.Newest(); errors.Is(err, ErrNoSnapshot) {
-		return "", nil
-	}
-	return "there is nothing in " + report.Path + ", though there are snapshots of it", nil
+	return err
 }
 
-// tool runs the store engine for one answer.
-func (p Params) tool(ctx context.Context, args ...string) (Report, error) {
-	var report Report
-	out, err := component.Output(ctx, p.Child(Name, args...))
-	if err != nil && strings.Contains(err.Error(), ErrDamaged.Error()) {
-		return report, damagedError{strings.TrimPrefix(err.Error(), "kine: ")}
+// sqliteStore is one file and its log.
+type sqliteStore struct{ p Params }
+
+func (s sqliteStore) path() string { return Database(s.p.Layout) }
+
+// The log goes aside with its database: it would be replayed into the one that follows.
+func (s sqliteStore) endings() []string { return []string{"", "-wal", "-shm"} }
+
+func (s sqliteStore) check(ctx context.Context) (Report, error) {
+	if _, err := os.Stat(s.path()); err != nil {
+		return Report{Path: s.path()}, err
 	}
-	if err != nil {
-		return report, err
-	}
-	if err := json.Unmarshal(out, &report); err != nil {
-		return report, fmt.Errorf("read the store engine's answer: %w", err)
-	}
-	return report, nil
+	return ask[Report](ctx, s.p, KineName, "check", s.path())
 }
 
-// damagedError is ErrDamaged in the words of the store engine.
-type damagedError struct{ text string }
+func (s sqliteStore) snapshot(ctx context.Context, copy string) (Report, error) {
+	return ask[Report](ctx, s.p, KineName, "snapshot", s.path(), copy)
+}
 
-func (e damagedError) Error() string { return e.text }
-
-func (e damagedError) Is(target error) bool { return target == ErrDamaged }
+func (s sqliteStore) candidate(ctx context.Context, snapshot, path string) error {
+	if err := copyFile(snapshot, path); err != nil {
+		return err
+	}
+	_, err := ask[Report](ctx, s.p, KineName, "check", path)
+	return err
+}

@@ -55,7 +55,7 @@ func newSite(t *testing.T) *site {
 	s := &site{database: datastore.Database(l)}
 	s.Params = datastore.Params{
 		Layout: l, Log: slog.New(slog.DiscardHandler),
-		Ring: datastore.Ring{Dir: filepath.Join(dir, "ring"), Interval: time.Hour, Keep: 5, MaxBytes: 1 << 30},
+		Ring: datastore.Ring{Dir: filepath.Join(dir, "ring"), Store: "sqlite", Interval: time.Hour, Keep: 5, MaxBytes: 1 << 30},
 		Child: func(name string, args ...string) component.Spec {
 			return component.Spec{Name: name, Args: append([]string{"/proc/self/exe"}, args...), Env: []string{asKine + "=1", "GOCOVERDIR=" + dir}}
 		},
@@ -349,7 +349,12 @@ func TestTakeIsAloneInItsRing(t *testing.T) {
 
 func TestURL(t *testing.T) {
 	t.Parallel()
-	if got := datastore.URL(layout.Layout{RunDir: "/run/x"}); got != "unix:///run/x/kine.sock" {
+	p := datastore.Params{Layout: layout.Layout{RunDir: "/run/x"}}
+	if got := p.URL(); got != "unix:///run/x/kine.sock" {
+		t.Error(got)
+	}
+	p.Etcd = new(datastore.Etcd)
+	if got := p.URL(); got != "https://127.0.0.1:2379" {
 		t.Error(got)
 	}
 }

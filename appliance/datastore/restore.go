@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"islet/appliance/atomicfile"
@@ -23,7 +25,7 @@ type Restoration struct {
 	At       time.Time `json:"at"`
 	Found    string    `json:"found"`    // what is wrong with it
 	Kept     string    `json:"kept"`     // where it was put aside
-	Snapshot string    `json:"snapshot"` // what took its place
+	Snapshot string    `json:"snapshot"` // what took its place; empty where the other servers have everything
 	Taken    time.Time `json:"taken"`    // when the snapshot was taken: later writes are lost
 }
 
@@ -31,21 +33,14 @@ type Restoration struct {
 // starts nothing: an empty cluster in the place of a damaged one would delete every pod on the node.
 // It is safe to repeat after a power cut at any moment.
 func (p Params) restore(ctx context.Context, found string) error {
-	database := Database(p.Layout)
+	database := p.Path()
 	candidate := database + ".restoring"
 	chosen, err := p.choose(ctx, candidate)
 	if err != nil {
 		return fmt.Errorf("%s; and no snapshot can take its place: %w", found, err)
 	}
-	done := Restoration{At: time.Now(), Found: found, Snapshot: chosen.Path, Taken: chosen.Taken}
-	done.Kept = fmt.Sprintf("%s.damaged-%s", database, done.At.UTC().Format(stamp))
-	// The log goes aside with its database: it would be replayed into the one that follows.
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(database+suffix, done.Kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	if err := done.write(); err != nil { // syncs the renames too
+	done, err := p.putAside(Restoration{Found: found, Snapshot: chosen.Path, Taken: chosen.Taken})
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(candidate, database); err != nil {
@@ -61,6 +56,18 @@ func (p Params) restore(ctx context.Context, found string) error {
 	return nil
 }
 
+// putAside makes room for what takes the place of a damaged database, and writes the report of that.
+func (p Params) putAside(r Restoration) (Restoration, error) {
+	r.At = time.Now()
+	r.Kept = fmt.Sprintf("%s.damaged-%s", p.Path(), r.At.UTC().Format(stamp))
+	for _, ending := range p.store().endings() {
+		if err := os.Rename(p.Path()+ending, r.Kept+ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return r, err
+		}
+	}
+	return r, r.write() // syncs the renames too
+}
+
 // write keeps the report beside the database that was put aside.
 func (r Restoration) write() error {
 	report, err := json.Marshal(r)
@@ -73,11 +80,11 @@ func (r Restoration) write() error {
 // LastRestoration returns the newest report of which the damaged database is still there, nil when there is none: who
 // has dealt with the loss removes that file.
 func LastRestoration(l layout.Layout) (*Restoration, error) {
-	reports, err := filepath.Glob(Database(l) + ".damaged-*" + reportSuffix)
+	reports, err := filepath.Glob(filepath.Join(l.Datastore(), "*.damaged-*"+reportSuffix))
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(reports) // by the time in the name
+	slices.SortFunc(reports, func(a, b string) int { return cmp.Compare(timeIn(a), timeIn(b)) })
 	for _, path := range slices.Backward(reports) {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -94,7 +101,13 @@ func LastRestoration(l layout.Layout) (*Restoration, error) {
 	return nil, nil
 }
 
-// choose copies the newest sound snapshot to path. Each was sound when it was made, but the disk that
+// timeIn is the part of a report's name that orders reports.
+func timeIn(report string) string {
+	_, at, _ := strings.Cut(filepath.Base(report), ".damaged-")
+	return at
+}
+
+// choose makes a candidate of the newest sound snapshot at path. Each was sound when it was made, but the disk that
 // damaged the database holds the snapshots too.
 func (p Params) choose(ctx context.Context, path string) (Snapshot, error) {
 	list, err := p.Ring.List()
@@ -103,9 +116,9 @@ func (p Params) choose(ctx context.Context, path string) (Snapshot, error) {
 	}
 	errs := []error{}
 	for _, s := range list {
-		err := copyFile(s.Path, path)
+		err := os.RemoveAll(path) // of an interrupted attempt
 		if err == nil {
-			_, err = p.tool(ctx, "check", path)
+			err = p.store().candidate(ctx, s.Path, path)
 		}
 		if err == nil {
 			return s, nil

@@ -18,7 +18,6 @@ import (
 
 const (
 	stamp  = "20060102T150405Z"
-	prefix = "sqlite-"
 	suffix = ".db"
 	// soonest is the least time before a snapshot, at the start and after a failure.
 	soonest = time.Minute
@@ -30,9 +29,11 @@ var ErrNoSnapshot = errors.New("there is no snapshot")
 // ErrBusy is returned by Take while another snapshot is being taken.
 var ErrBusy = errors.New("another snapshot is being taken")
 
-// Ring is a bounded set of verified snapshots in one directory.
+// Ring is a bounded set of verified snapshots in one directory. Those of another kind of store are left alone: they are the
+// way back after a migration.
 type Ring struct {
 	Dir      string
+	Store    string // kind of what is in it: sqlite or etcd
 	Interval time.Duration
 	Keep     int
 	MaxBytes int64
@@ -45,6 +46,8 @@ type Snapshot struct {
 	Bytes int64     `json:"bytes"`
 }
 
+func (r Ring) prefix() string { return r.Store + "-" }
+
 // List returns the snapshots, newest first.
 func (r Ring) List() ([]Snapshot, error) {
 	entries, err := os.ReadDir(r.Dir)
@@ -56,7 +59,7 @@ func (r Ring) List() ([]Snapshot, error) {
 	}
 	var out []Snapshot
 	for _, e := range entries {
-		at, ok := strings.CutPrefix(e.Name(), prefix)
+		at, ok := strings.CutPrefix(e.Name(), r.prefix())
 		at, ends := strings.CutSuffix(at, suffix)
 		taken, err := time.Parse(stamp, at)
 		if !ok || !ends || err != nil {
@@ -102,7 +105,7 @@ func (r Ring) prune() error {
 			errs = append(errs, os.Remove(s.Path))
 		}
 	}
-	partial, err := filepath.Glob(filepath.Join(r.Dir, prefix+"*"+suffix+".partial*"))
+	partial, err := filepath.Glob(filepath.Join(r.Dir, r.prefix()+"*"+suffix+".partial*"))
 	errs = append(errs, err)
 	for _, path := range partial {
 		errs = append(errs, os.Remove(path))
@@ -129,8 +132,8 @@ func (p Params) Take(ctx context.Context) (Snapshot, error) {
 	}
 	defer unlock()
 	taken := time.Now().UTC().Truncate(time.Second)
-	path := filepath.Join(p.Ring.Dir, prefix+taken.Format(stamp)+suffix)
-	report, err := p.tool(ctx, "snapshot", Database(p.Layout), path)
+	path := filepath.Join(p.Ring.Dir, p.Ring.prefix()+taken.Format(stamp)+suffix)
+	report, err := p.store().snapshot(ctx, path)
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -14,9 +14,9 @@ var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 // fill makes snapshots of the given sizes, one per hour, the newest first.
 func fill(t *testing.T, sizes ...int) Ring {
 	t.Helper()
-	r := Ring{Dir: t.TempDir(), Interval: time.Hour, Keep: 5, MaxBytes: 1000}
+	r := Ring{Dir: t.TempDir(), Store: "sqlite", Interval: time.Hour, Keep: 5, MaxBytes: 1000}
 	for i, size := range sizes {
-		put(t, r, prefix+noon.Add(-time.Duration(i)*time.Hour).Format(stamp)+suffix, size)
+		put(t, r, "sqlite-"+noon.Add(-time.Duration(i)*time.Hour).Format(stamp)+suffix, size)
 	}
 	return r
 }
@@ -70,7 +70,7 @@ func TestRubbishIsLeftAlone(t *testing.T) {
 	for _, name := range rubbish {
 		put(t, r, name, 10)
 	}
-	cut := []string{prefix + "20260601T130000Z" + suffix + ".partial", prefix + "20260601T130000Z" + suffix + ".partial-journal"}
+	cut := []string{"sqlite-20260601T130000Z" + suffix + ".partial", "sqlite-20260601T130000Z" + suffix + ".partial-journal"}
 	for _, name := range cut {
 		put(t, r, name, 10)
 	}

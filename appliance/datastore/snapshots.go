@@ -27,7 +27,7 @@ type snapshots struct {
 func (s *snapshots) Name() string { return SnapshotsName }
 
 // Needs implements component.Component.
-func (s *snapshots) Needs() []string { return []string{Name} }
+func (s *snapshots) Needs() []string { return []string{s.params.Name()} }
 
 // Check implements component.Checker.
 func (s *snapshots) Check(context.Context) error {

@@ -21,7 +21,7 @@ func TestSnapshotsComponent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := Snapshots(Params{Ring: r, Log: slog.New(slog.DiscardHandler)}).New()
-		if c.Name() != SnapshotsName || len(c.Needs()) != 1 || c.Needs()[0] != Name {
+		if c.Name() != SnapshotsName || len(c.Needs()) != 1 || c.Needs()[0] != KineName {
 			t.Errorf("%s needs %v", c.Name(), c.Needs())
 		}
 		ready, done := make(chan struct{}), make(chan error, 1)

@@ -27,6 +27,7 @@ const (
 	NodeRemoved           Code = "node-removed"
 	PortInUse             Code = "port-in-use"
 	RegistryNotReplicated Code = "registry-not-replicated"
+	ServerStandby         Code = "server-standby"
 	SnapshotFailed        Code = "snapshot-failed"
 )
 
@@ -80,6 +81,8 @@ func Catalogue() []Problem {
 			Advice:   "bring the other servers back, or free space on them; what is missing there is copied by itself"},
 		{Code: DiskSlow, Severity: Warning, Title: "is slow to make writes safe", After: 2 * time.Minute,
 			Advice: "look for what else writes to this disk; prefer an SSD for the state directory"},
+		{Code: ServerStandby, Severity: Warning, Title: "is a server without a vote", After: time.Minute,
+			Advice: "join a third server: two voters would tolerate no loss, and either one's would stop the site"},
 		{Code: ImageImportedAgain, Severity: Warning, Title: "had been deleted and was imported again",
 			Advice: "find out what deletes images: nothing but the platform should"},
 	}

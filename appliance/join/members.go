@@ -62,14 +62,21 @@ func (m Members) Put(ctx context.Context, new Member) error {
 
 // Get returns the member that the caller is, or ErrNotMember or ErrRemoved.
 func (m Members) Get(ctx context.Context, c Caller) (Member, error) {
-	member, err := m.records().get(ctx, c.Name)
+	member, err := m.Find(ctx, c.Name)
+	if (err == nil || errors.Is(err, ErrRemoved)) && !slices.Contains(member.Keys, c.Key) {
+		err = fmt.Errorf("%w: another machine has taken the place of %s", ErrNotMember, c.Name)
+	}
+	return member, err
+}
+
+// Find returns the member of that name, or ErrNotMember or ErrRemoved. Who asks has not proved to be it.
+func (m Members) Find(ctx context.Context, name string) (Member, error) {
+	member, err := m.records().get(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return member, fmt.Errorf("%w: %s", ErrNotMember, c.Name)
-	case err == nil && !slices.Contains(member.Keys, c.Key):
-		return member, fmt.Errorf("%w: another machine has taken the place of %s", ErrNotMember, c.Name)
+		return member, fmt.Errorf("%w: %s", ErrNotMember, name)
 	case err == nil && member.Removed != nil:
-		return member, fmt.Errorf("%w: %s, at %s", ErrRemoved, c.Name, member.Removed.Format(time.DateTime))
+		return member, fmt.Errorf("%w: %s, at %s", ErrRemoved, name, member.Removed.Format(time.DateTime))
 	}
 	return member, err
 }

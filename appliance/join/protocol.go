@@ -29,6 +29,8 @@ type Hello struct {
 	Version string    `json:"version"`
 	Bundle  string    `json:"bundle"` // digest of the bundle's index
 	Time    time.Time `json:"time"`
+	// Generation counts the recoveries that this server's copy of the datastore has seen.
+	Generation int `json:"generation,omitempty"`
 }
 
 // Application is what a machine asks with, first to be told whether and how it could join, then to be let in.
@@ -66,6 +68,8 @@ type Servers struct {
 type Admission struct {
 	Authorities  map[string][]byte `json:"authorities"`  // certificates by name, PEM
 	Certificates map[string][]byte `json:"certificates"` // by the names of the leaves, PEM
+	// Keys are those of the authorities and the site's other secrets, for a server.
+	Keys map[string][]byte `json:"keys,omitempty"`
 	Servers
 }
 

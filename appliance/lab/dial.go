@@ -32,6 +32,27 @@ func (l *Lab) Dial(ctx context.Context, network, address string) (net.Conn, erro
 	return conn, nil
 }
 
+// Dial connects from inside the host, so that its loopback addresses can be reached.
+func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	init, err := h.running()
+	if err != nil {
+		return nil, err
+	}
+	var conn net.Conn
+	err = onThread(func() error {
+		if err := enterNetns(fmt.Sprintf("/proc/%d/ns/net", init.PID)); err != nil {
+			return err
+		}
+		var dialer net.Dialer
+		conn, err = dialer.DialContext(ctx, network, address)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dial %s from %s: %w", address, h.label(), err)
+	}
+	return conn, nil
+}
+
 func (l *Lab) resolve(address string) (netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {

@@ -47,6 +47,8 @@ func (a *Authority) PEM() []byte { return encodeCert(a.Cert.Raw) }
 func certPath(dir, name string) string { return filepath.Join(dir, name+".crt") }
 func keyPath(dir, name string) string  { return filepath.Join(dir, name+".key") }
 
+func secretPath(dir, name string) string { return filepath.Join(dir, name+".secret") }
+
 // ensureAuthority loads the authority from dir, or makes it when there is none. A key without its
 // certificate, from a power cut at the first start, gets one: a key is never thrown away.
 //

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -132,7 +133,8 @@ func WriteAuthorities(dir string, certificates map[string][]byte) error {
 		return err
 	}
 	for _, name := range AuthorityNames() {
-		if _, err := os.Stat(keyPath(dir, name)); err == nil {
+		have, err := os.ReadFile(certPath(dir, name))
+		if _, held := os.Stat(keyPath(dir, name)); held == nil && (err != nil || !bytes.Equal(have, certificates[name])) {
 			return fmt.Errorf("%w: %s", ErrHasKeys, keyPath(dir, name))
 		}
 		block, _ := pem.Decode(certificates[name])

@@ -26,10 +26,13 @@ const (
 	FrontProxyCA = "front-proxy-ca" // signs the API server towards extension API servers
 	SiteCA       = "site-ca"        // signs what people's browsers see
 	NodeCA       = "node-ca"        // signs nodes towards each other; join tokens pin it
+	EtcdCA       = "etcd-ca"        // signs the members of the datastore and its clients
 )
 
 // AuthorityNames lists the authorities of a site.
-func AuthorityNames() []string { return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA, NodeCA} }
+func AuthorityNames() []string {
+	return []string{ClusterCA, ClientCA, FrontProxyCA, SiteCA, NodeCA, EtcdCA}
+}
 
 // Store is the certificates of this node on disk, in one directory of mode 0700.
 type Store struct {
@@ -158,10 +161,18 @@ func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
 	return out, errors.Join(errs...)
 }
 
+// The key that signs service account tokens, and the secret with which the API server encrypts secrets.
+const (
+	serviceAccountLeaf = "service-account"
+	EncryptionSecret   = "encryption"
+	// EncryptionBytes is the length of that secret.
+	EncryptionBytes = 32
+)
+
 // ServiceAccountKey is the file of the key that signs service account tokens; it is made when
 // missing. pub is the file of its public half, for verification.
 func (s *Store) ServiceAccountKey() (key, pub string, err error) {
-	key, pub = keyPath(s.dir, "service-account"), filepath.Join(s.dir, "service-account.pub")
+	key, pub = keyPath(s.dir, serviceAccountLeaf), filepath.Join(s.dir, serviceAccountLeaf+".pub")
 	signer, err := loadKey(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		if signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
@@ -180,7 +191,7 @@ func (s *Store) ServiceAccountKey() (key, pub string, err error) {
 
 // Secret returns the bytes of a random secret of n bytes that is made once.
 func (s *Store) Secret(name string, n int) ([]byte, error) {
-	path := filepath.Join(s.dir, name+".secret")
+	path := secretPath(s.dir, name)
 	data, err := os.ReadFile(path)
 	if err == nil && len(data) == n {
 		return data, nil

@@ -15,6 +15,7 @@ import (
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
+	"islet/appliance/kube"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/bundle"
@@ -75,7 +76,11 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 		Backoff: func(int) time.Duration { return 2 * time.Second },
 		New: func() component.Component {
 			return component.Task{TaskName: addonsName, TaskNeeds: []string{controlplane.APIServerName}, Do: func(ctx context.Context, ready func()) error {
-				if err := n.applyAddons(ctx, applier); err != nil {
+				apply := func(ctx context.Context) error { return n.applyAddons(ctx, applier) }
+				if n.replicated() {
+					return kube.Lead(ctx, kube.Config(n.access(controlplane.LeafDaemon)), addonsLease, n.derived.NodeName, apply, ready)
+				}
+				if err := apply(ctx); err != nil {
 					return err
 				}
 				ready()
@@ -85,6 +90,9 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 		},
 	}
 }
+
+// addonsLease is held by the server that applies the add-ons. Its namespace is there before any add-on.
+const addonsLease = "islet-addons"
 
 func (n *node) applyAddons(ctx context.Context, applier *addon.Applier) error {
 	values := addonValues(n.Config, n.derived, n.pki.Authority(pki.ClusterCA).PEM())

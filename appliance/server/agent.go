@@ -9,13 +9,12 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
-	"islet/appliance/balancer"
 	"islet/appliance/component"
 	"islet/appliance/config"
-	"islet/appliance/controlplane"
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kubelet"
@@ -23,13 +22,6 @@ import (
 	"islet/appliance/network"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
-)
-
-const (
-	balancerName       = "api-balancer"
-	membershipName     = "membership"
-	membershipInterval = 30 * time.Second
-	membershipRetry    = 2 * time.Second // after a failure: the servers may be back
 )
 
 // ErrNotJoined is returned on a machine that is to be an agent but that no site has let in.
@@ -42,7 +34,7 @@ func (n *node) openMembership(built time.Time) error {
 	store, err := pki.OpenJoined(n.layout.PKI(), built, nil)
 	if err == nil {
 		n.pki = store
-		n.siteServers, err = join.ReadServers(n.layout.Servers())
+		n.servers, err = join.ReadServers(n.layout.Servers())
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: run `appliance join --token ...` (%w)", ErrNotJoined, err)
@@ -53,7 +45,7 @@ func (n *node) openMembership(built time.Time) error {
 // agentUnits is everything that an agent runs, and what each waits for.
 func (n *node) agentUnits() ([]component.Unit, error) {
 	net := n.networkParams()
-	client, err := kube.NewClient(kube.Config(n.controlPlane().Access(kubelet.LeafClient)))
+	client, err := kube.NewClient(kube.Config(n.access(kubelet.LeafClient)))
 	if err != nil {
 		return nil, err
 	}
@@ -67,120 +59,42 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		network.Agent(net),
 		network.Proxy(net),
 		n.nodeUnit(client),
-		n.membershipUnit(),
+		n.membershipUnit(n.refresh),
 	}, nil
 }
 
-// newBalancer puts the site's API servers where a server has its own: everything on a node finds the API there.
-func (n *node) newBalancer() *balancer.Balancer {
-	ca := n.pki.Authority(pki.ClusterCA).CertFile()
-	pair := func() (tls.Certificate, error) { return n.pki.Pair(kubelet.LeafClient) }
-	return balancer.New(balancer.Options{
-		Listen: fmt.Sprintf("127.0.0.1:%d", controlplane.SecurePort),
-		Check: func(ctx context.Context, server netip.AddrPort) error {
-			return kube.Probe(ca, fmt.Sprintf("https://%s/readyz", server), pair)(ctx)
-		},
-		Log: n.Log,
-	}, n.siteServers.API)
-}
-
-// balancerComponent is ready when it listens: whether a server answers shows in its health.
-type balancerComponent struct {
-	component.Task
-	balancer *balancer.Balancer
-}
-
-// Check implements component.Checker.
-func (c balancerComponent) Check(context.Context) error { return c.balancer.Ready() }
-
-func (n *node) balancerUnit() component.Unit {
-	return component.Unit{New: func() component.Component {
-		return balancerComponent{component.Task{TaskName: balancerName, Do: n.balancer.Run}, n.balancer}
-	}}
-}
-
-// membership keeps an agent's certificates and its list of servers.
-type membership struct {
-	component.Task
-	node *node
-}
-
-// Check implements component.Checker.
-func (m *membership) Check(context.Context) error { return m.node.membershipError() }
-
-func (n *node) membershipError() error {
-	if err := n.refreshed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// isRemoved says whether the site has told this node that it is none of its own any more.
-func (n *node) isRemoved() bool {
-	err := n.membershipError()
-	return errors.Is(err, join.ErrNotMember) || errors.Is(err, join.ErrRemoved)
-}
-
-// membershipUnit asks a server every half minute. That no server answers is no reason to stop anything: the node goes on
-// with what it has.
-func (n *node) membershipUnit() component.Unit {
-	return component.Unit{New: func() component.Component {
-		m := &membership{component.Task{TaskName: membershipName}, n}
-		m.Do = func(ctx context.Context, ready func()) error {
-			for {
-				err, again := n.refresh(ctx), membershipInterval
-				if err != nil {
-					again = membershipRetry
-				}
-				n.refreshed.Store(&err)
-				ready()
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(again):
-				}
-			}
-		}
-		return m
-	}}
-}
-
-// refresh brings the list of servers and the certificates up to date.
+// refresh brings the list of servers and the certificates up to date, and tells all servers how this node is.
 func (n *node) refresh(ctx context.Context) error {
-	pair, err := n.nodePair()
-	if err != nil {
-		return err
-	}
-	client, _, err := join.DialNode(ctx, n.siteServers.Node, pair, n.pki.Authority(pki.NodeCA).Cert)
+	client, _, err := n.dial(ctx, n.knownServers().Node...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	servers, err := client.Servers(ctx)
 	if errors.Is(err, join.ErrRemoved) {
-		return errors.Join(err, n.leave(ctx, client))
+		return errors.Join(err, n.leave(func() error { return client.Left(ctx) }))
+	}
+	if err == nil {
+		err = n.keepServers(servers)
+	}
+	if err == nil {
+		err = client.Report(ctx, n.Status())
 	}
 	if err != nil {
 		return err
 	}
-	if err := client.Report(ctx, n.Status()); err != nil {
-		return err
-	}
-	if err := join.WriteServers(n.layout.Servers(), servers); err != nil {
-		return err
-	}
-	n.siteServers = servers
-	n.balancer.SetServers(servers.API)
+	n.reportTo(ctx, slices.DeleteFunc(n.otherServers(), func(a netip.Addr) bool { return a == client.Server.Addr() }))
 	return n.renew(ctx, client)
 }
 
-// leave cleans the machine as `appliance reset` does, which stops this daemon. A process of its own does it.
-func (n *node) leave(ctx context.Context, client *join.Client) error {
+// leave cleans the machine as `appliance reset` does, which stops this daemon. A process of its own does it. The site is
+// told before.
+func (n *node) leave(tell func() error) error {
 	if n.EtcDir != layout.Default().EtcDir {
 		return fmt.Errorf("this node's answer file is in %s, where `appliance reset` does not look: clean the machine by hand", n.EtcDir)
 	}
 	n.Log.Warn("the site has removed this node: its machine is cleaned now")
-	if err := client.Left(ctx); err != nil {
+	if err := tell(); err != nil {
 		return err
 	}
 	reset := exec.Command("/proc/self/exe", "reset", "--yes") //nolint:noctx // it outlives this daemon

@@ -9,6 +9,7 @@ import (
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
 	"islet/appliance/health"
 	"islet/appliance/join"
 	"islet/appliance/kubeconfig"
@@ -36,6 +37,9 @@ func (n *node) allLeaves() []pki.Leaf {
 	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
 	leaves = append(leaves, registry.Leaves(n.derived.NodeName, n.derived.Address, n.derived.Domain, join.GroupServers)...)
+	if n.replicated() {
+		leaves = append(leaves, datastore.EtcdLeaves(n.derived.Address)...)
+	}
 	return append(append(controlplane.Leaves(n.controlPlane()), leaves...),
 		pki.Leaf{Name: leafMetricsServer, Authority: pki.ClusterCA, CommonName: metrics, DNSNames: []string{metrics}, Server: true, UsedBy: "kubectl top"},
 		pki.Leaf{Name: leafSite, Authority: pki.SiteCA, CommonName: n.derived.Domain, Server: true,

@@ -60,9 +60,10 @@ func (n *node) judgeComponents(all []component.Status) {
 		if c.Reason != "" {
 			why += ": " + c.Reason
 		}
-		n.set(notReadyCode(c.Name), c.Name, c.State != component.Ready && c.State != component.Stopped, why)
+		n.set(notReadyCode(c.Name), c.Name, n.isMissing(c) && c.State != component.Stopped, why)
 		n.set(health.ComponentCrashing, c.Name, c.IsCrashing(crashingAfter, now), why)
 	}
+	n.set(health.ServerStandby, nodeName, n.standby.Load(), "")
 	n.set(health.NodeRemoved, nodeName, n.isRemoved(), "")
 	restored := n.restoration()
 	n.set(health.DatastoreRestored, "datastore", restored != "", restored)

@@ -88,7 +88,7 @@ func TestJudgeRestoration(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for path, content := range map[string]string{kept: "", kept + ".json": `{"kept": "` + kept + `", "taken": "2026-11-20T10:00:00Z"}`} {
+	for path, content := range map[string]string{kept: "", kept + ".json": `{"kept": "` + kept + `", "snapshot": "sqlite-1.db", "taken": "2026-11-20T10:00:00Z"}`} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/config"
-	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kubelet"
@@ -45,13 +45,16 @@ type site struct {
 	waiting join.Requests
 }
 
-func (n *node) nodeAPIUnit(c client.Client) component.Unit {
-	s := &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
-	id := join.Identity{Pair: s.nodePair, Authority: n.pki.Authority(pki.NodeCA).Cert}
-	address := net.JoinHostPort(n.derived.Address.String(), strconv.Itoa(join.DefaultPort))
+func (n *node) newSite(c client.Client) *site {
+	return &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
+}
+
+func (s *site) nodeAPIUnit() component.Unit {
+	id := join.Identity{Pair: s.nodePair, Authority: s.pki.Authority(pki.NodeCA).Cert}
+	address := net.JoinHostPort(s.derived.Address.String(), strconv.Itoa(join.DefaultPort))
 	return component.Unit{New: func() component.Component {
 		return component.Task{TaskName: nodeAPIName, Do: func(ctx context.Context, ready func()) error {
-			return join.Serve(ctx, address, id, s, n.Log, ready)
+			return join.Serve(ctx, address, id, s, s.Log, ready)
 		}}
 	}}
 }
@@ -75,18 +78,22 @@ func Requests(c client.Client) join.Requests {
 func WorkerLeaves(name string, address netip.Addr, role config.Role) []pki.Leaf {
 	leaves := append(kubelet.Leaves(kubelet.Params{NodeName: name, Address: address}), network.Leaves()...)
 	identity := pki.Leaf{Name: join.NodeLeaf, Authority: pki.NodeCA, CommonName: name, UsedBy: "this node towards other nodes"}
+	identity.Organizations, identity.Client = []string{join.GroupAgents}, true
 	if role == config.RoleServer {
 		identity.Organizations, identity.Server = []string{join.GroupServers}, true
-	} else {
-		identity.Organizations, identity.Client = []string{join.GroupAgents}, true
 	}
 	return append(leaves, identity)
 }
 
 // Hello implements join.Site.
 func (s *site) Hello() join.Hello {
+	generation, err := datastore.Generation(s.layout)
+	if err != nil {
+		s.Log.Warn("generation of the datastore not readable", "error", err)
+	}
 	return join.Hello{
 		Site: s.Config.Site.Name, Node: s.derived.NodeName, Version: s.Build.Version, Bundle: s.Bundle.Digest().String(), Time: time.Now().UTC(),
+		Generation: generation,
 	}
 }
 
@@ -96,7 +103,11 @@ func (s *site) Consult(ctx context.Context, a join.Application) (join.Consultati
 	if err != nil {
 		return join.Consultation{}, err
 	}
-	c := join.Consultation{Config: answers, Servers: s.servers(), Unreached: reach(ctx, a.Address, a.Ports)}
+	servers, err := s.currentServers(ctx)
+	if err != nil {
+		return join.Consultation{}, err
+	}
+	c := join.Consultation{Config: answers, Servers: servers, Unreached: reach(ctx, a.Address, a.Ports)}
 	if a.ProbePort != 0 && s.derived.Backend == config.BackendVXLAN {
 		c.Probe, err = join.SendProbe(ctx, netip.AddrPortFrom(a.Address, a.ProbePort), s.derived.MTU+config.VXLANOverhead)
 	}
@@ -109,8 +120,10 @@ func (s *site) judge(ctx context.Context, a join.Application) (answers []byte, r
 	if err := s.tokens.Check(ctx, a.TokenID, a.Secret, a.Role, useOf(a)); err != nil {
 		return nil, false, err
 	}
-	if a.Role != config.RoleAgent {
-		return nil, false, fmt.Errorf("%w: it keeps its state in %s on %s, its one server; others can join it as agents", join.ErrNotPossible, s.Config.Datastore.Store, s.derived.NodeName)
+	if a.Role == config.RoleServer {
+		if err := s.roomForServer(ctx, a.Node); err != nil {
+			return nil, false, err
+		}
 	}
 	if replaces, err = s.clash(ctx, a); err != nil {
 		return nil, false, err
@@ -125,6 +138,38 @@ func (s *site) judge(ctx context.Context, a join.Application) (answers []byte, r
 	}
 	answers, err = config.Marshal(c, false)
 	return answers, replaces, err
+}
+
+// maxServers is the most that a site may have: each write waits for more than half of them.
+const maxServers = 5
+
+// roomForServer says whether the site can take one more server.
+func (s *site) roomForServer(ctx context.Context, name string) error {
+	if !s.replicated() {
+		return NoServersError(s.Config)
+	}
+	members, err := s.members.List(ctx)
+	if err != nil {
+		return err
+	}
+	servers := 0
+	for _, m := range members {
+		if m.Role == config.RoleServer && m.Removed == nil && m.Name != name {
+			servers++
+		}
+	}
+	if servers >= maxServers {
+		return fmt.Errorf("%w: it has %d servers already, and more make every write slower; others can join as agents", join.ErrNotPossible, servers)
+	}
+	return nil
+}
+
+// NoServersError says why a site with such a configuration takes no further server; nil when it does.
+func NoServersError(c config.Config) error {
+	if c.Datastore.Store == config.StoreEtcd {
+		return nil
+	}
+	return fmt.Errorf("%w: it keeps its state in %s, which one server alone can hold; others can join as agents", join.ErrNotPossible, c.Datastore.Store)
 }
 
 func useOf(a join.Application) join.Use { return join.Use{Node: a.Node, Address: a.Address} }
@@ -237,7 +282,17 @@ func (s *site) Admit(ctx context.Context, a join.Application) (join.Admission, e
 		return join.Admission{}, err
 	}
 	s.Log.Info("machine let in", "node", a.Node, "address", a.Address, "role", a.Role, "token", member.Token)
-	return join.Admission{Authorities: s.pki.Authorities(), Certificates: certificates, Servers: s.servers()}, nil
+	return s.admission(ctx, a.Role, certificates)
+}
+
+// admission is what a machine gets that was let in. A server gets the keys of the site, too.
+func (s *site) admission(ctx context.Context, role config.Role, certificates map[string][]byte) (join.Admission, error) {
+	servers, err := s.currentServers(ctx)
+	out := join.Admission{Authorities: s.pki.Authorities(), Certificates: certificates, Servers: servers}
+	if err == nil && role == config.RoleServer {
+		out.Keys, err = s.pki.Keys()
+	}
+	return out, err
 }
 
 // approved asks whether somebody has approved of the machine, and puts it on the list of those that wait if not.
@@ -302,7 +357,7 @@ func (s *site) Servers(ctx context.Context, c join.Caller) (join.Servers, error)
 	if _, err := s.members.Get(ctx, c); err != nil {
 		return join.Servers{}, err
 	}
-	return s.servers(), nil
+	return s.currentServers(ctx)
 }
 
 // Report implements join.Site.
@@ -330,11 +385,4 @@ func (s *site) Left(ctx context.Context, c join.Caller) error {
 	delete(s.reports, c.Name)
 	s.mu.Unlock()
 	return s.members.Remove(ctx, c.Name)
-}
-
-func (s *site) servers() join.Servers {
-	at := func(port uint16) []netip.AddrPort {
-		return []netip.AddrPort{netip.AddrPortFrom(s.derived.Address, port)}
-	}
-	return join.Servers{API: at(controlplane.SecurePort), Node: at(join.DefaultPort)}
 }

@@ -26,9 +26,9 @@ func office(t *testing.T, nodes ...*corev1.Node) (*site, join.Token) {
 		builder = builder.WithObjects(n)
 	}
 	c := builder.Build()
-	s := &site{node: imagined(t), client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
+	s := imagined(t).newSite(c)
 	s.Log = slog.New(slog.DiscardHandler)
-	token, err := join.NewToken(config.RoleAgent, join.PinOf(s.pki.Authority(pki.NodeCA).Cert), s.servers().Node)
+	token, err := join.NewToken(config.RoleAgent, join.PinOf(s.pki.Authority(pki.NodeCA).Cert), serversAt(s.derived.Address).Node)
 	if err != nil {
 		t.Fatal(err)
 	}

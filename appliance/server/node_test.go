@@ -65,7 +65,8 @@ func TestEveryLeafHasItsOwnName(t *testing.T) {
 			t.Errorf("two certificates are named %s", l.Name)
 		}
 		seen[l.Name] = true
-		if l.UsedBy == "" || l.Server == l.Client {
+		both := l.Authority == pki.NodeCA || l.Authority == pki.EtcdCA // whose holders call each other
+		if l.UsedBy == "" || !l.Server && !l.Client || l.Server && l.Client && !both {
 			t.Errorf("%+v: want one usage, and what it is for", l)
 		}
 	}
@@ -102,7 +103,26 @@ func TestEnsureCertificates(t *testing.T) {
 // folder of its own.
 func TestUnits(t *testing.T) {
 	t.Parallel()
+	var run []string
+	for _, store := range []config.Store{config.StoreSQLite, config.StoreEtcd} {
+		run = append(run, checkUnits(t, store)...)
+	}
+	for _, name := range engineNames() {
+		if !slices.Contains(run, name) || !slices.Contains(generatedDirs(), name) {
+			t.Errorf("the engine %s is not run, or has no folder for what is generated", name)
+		}
+	}
+}
+
+// checkUnits returns the names of the units of a server with such a datastore.
+func checkUnits(t *testing.T, store config.Store) []string {
+	t.Helper()
 	n := imagined(t)
+	n.Config.Datastore.Store = store
+	n.leaves = n.allLeaves()
+	if err := n.openServers(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := n.ensureCertificates(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +138,6 @@ func TestUnits(t *testing.T) {
 	for _, c := range s.Snapshot() {
 		names = append(names, c.Name)
 	}
-	for _, name := range engineNames() {
-		if !slices.Contains(names, name) || !slices.Contains(generatedDirs(), name) {
-			t.Errorf("the engine %s is not run, or has no folder for what is generated", name)
-		}
-	}
 	for _, name := range names {
 		if slices.Contains(engineNames(), name) {
 			continue
@@ -136,6 +151,7 @@ func TestUnits(t *testing.T) {
 	if a, b := n.child("kubelet").Output, n.child("kubelet").Output; a != b {
 		t.Error("each start of a component opens its log anew and never closes it")
 	}
+	return names
 }
 
 func TestNodeBecomesReady(t *testing.T) {

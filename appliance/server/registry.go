@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -79,10 +77,7 @@ func (n *node) imageSourcesUnit(c client.Client) component.Unit {
 // writeImageSources writes what is out of date. On a server its own registry comes first, by an address that is always
 // there.
 func (n *node) writeImageSources() error {
-	servers, err := n.serverAddresses()
-	if err != nil {
-		return err
-	}
+	servers := n.serverAddresses()
 	hosts := registry.Hosts{
 		Dir: runtime.HostsDir(n.layout), Servers: servers,
 		CA: n.pki.Authority(pki.SiteCA).CertFile(), DialSeconds: registryDialSeconds,
@@ -100,22 +95,12 @@ func (n *node) writeImageSources() error {
 	return hosts.Write()
 }
 
-// serverAddresses are those of the site's servers, as this node knows them. A server that nobody has joined has no list.
-func (n *node) serverAddresses() ([]netip.Addr, error) {
-	var list []netip.Addr
-	servers, err := join.ReadServers(n.layout.Servers())
-	if !n.isAgent() {
-		list = append(list, n.derived.Address)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+// serverAddresses are those of the site's servers, as this node knows them.
+func (n *node) serverAddresses() []netip.Addr {
+	if n.isAgent() {
+		return n.otherServers()
 	}
-	for _, s := range servers.Node {
-		if !slices.Contains(list, s.Addr()) {
-			list = append(list, s.Addr())
-		}
-	}
-	return list, err
+	return append([]netip.Addr{n.derived.Address}, n.otherServers()...)
 }
 
 // judgeRegistry reports pushes that only this server has. That the registry does not answer, its component tells.

@@ -17,35 +17,30 @@ import (
 func TestImageSources(t *testing.T) {
 	t.Parallel()
 	at := func(addresses ...string) join.Servers {
-		var s join.Servers
+		var list []netip.Addr
 		for _, a := range addresses {
-			s.Node = append(s.Node, netip.AddrPortFrom(netip.MustParseAddr(a), join.DefaultPort))
-			s.API = s.Node
+			list = append(list, netip.MustParseAddr(a))
 		}
-		return s
+		return serversAt(list...)
 	}
 	for _, c := range []struct {
 		name    string
 		role    config.Role
-		servers join.Servers // none when empty
-		hosts   []string     // in the order in which they are tried
+		servers join.Servers
+		hosts   []string // in the order in which they are tried
 		peers   []string
 		leaf    string
 	}{
-		{"the first server", config.RoleServer, join.Servers{}, []string{"127.0.0.1"}, nil, registry.LeafPeer},
+		{"the first server", config.RoleServer, at("192.0.2.11"), []string{"127.0.0.1"}, nil, registry.LeafPeer},
 		{"one of three servers", config.RoleServer, at("192.0.2.10", "192.0.2.11", "192.0.2.12"),
 			[]string{"127.0.0.1", "192.0.2.10", "192.0.2.12"}, []string{"192.0.2.10", "192.0.2.12"}, registry.LeafPeer},
-		{"an agent", config.RoleAgent, at("192.0.2.11", "192.0.2.12"), []string{"192.0.2.11", "192.0.2.12"}, nil, join.NodeLeaf},
+		{"an agent", config.RoleAgent, at("192.0.2.12", "192.0.2.13"), []string{"192.0.2.12", "192.0.2.13"}, nil, join.NodeLeaf},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			n := imagined(t)
 			n.Config.Node.Role = c.role
-			if len(c.servers.Node) > 0 {
-				if err := join.WriteServers(n.layout.Servers(), c.servers); err != nil {
-					t.Fatal(err)
-				}
-			}
+			n.servers = c.servers
 			if err := n.writeImageSources(); err != nil {
 				t.Fatal(err)
 			}

@@ -44,6 +44,9 @@ type Options struct {
 	Log        *slog.Logger
 }
 
+// ErrStartAnew is returned by Run when the daemon was asked to start again with its answer file as it is then.
+var ErrStartAnew = errors.New("the daemon starts anew")
+
 // ErrRunning is returned when another daemon runs on this machine.
 var ErrRunning = errors.New("another appliance server is running on this machine")
 
@@ -68,21 +71,24 @@ type node struct {
 	problems   *health.Tracker
 	supervisor *component.Supervisor
 	started    time.Time
+	anew       chan struct{} // closed when the daemon is to start again
+	anewOnce   sync.Once
 
-	// On agents only. The list of servers is the membership component's to change.
-	siteServers join.Servers
-	balancer    *balancer.Balancer
-	refreshed   atomic.Pointer[error] // how the membership was when it was last looked at
+	// On every node but a site's only server.
+	balancer  *balancer.Balancer
+	refreshed atomic.Pointer[error] // how the membership was when it was last looked at
+	standby   atomic.Bool           // a server with a copy of the datastore and no vote
 
 	mu      sync.Mutex
 	logs    map[string]*lumberjack.Logger
-	reports map[string]api.Report // on servers: of the agents, by name
+	reports map[string]api.Report // on servers: of the other nodes, by name
+	servers join.Servers          // of the site, this one included
 }
 
 // Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on
 // and the next daemon finds them.
 func Run(ctx context.Context, o Options) (err error) {
-	n := &node{Options: o, layout: o.Config.Layout(o.EtcDir), started: time.Now()}
+	n := &node{Options: o, layout: o.Config.Layout(o.EtcDir), started: time.Now(), anew: make(chan struct{})}
 	unlock, err := n.claim()
 	if err != nil {
 		return err
@@ -122,11 +128,26 @@ func (n *node) run(ctx context.Context) error {
 	})
 	running.Go(func() { n.watchHealth(beside) })
 	running.Go(func() { n.notify(beside) })
+	running.Go(func() {
+		select {
+		case <-n.anew:
+			stop()
+		case <-beside.Done():
+		}
+	})
 	err := n.supervisor.Run(ctx)
 	stopBeside()
 	running.Wait()
+	select {
+	case <-n.anew:
+		served = errors.Join(served, ErrStartAnew)
+	default:
+	}
 	return errors.Join(err, served)
 }
+
+// StartAnew implements api.Daemon.
+func (n *node) StartAnew() { n.anewOnce.Do(func() { close(n.anew) }) }
 
 func (n *node) makeDirs() error {
 	l := n.layout
@@ -207,6 +228,12 @@ func (n *node) openPKI(built time.Time) (err error) {
 		return err
 	}
 	if _, _, err := n.pki.ServiceAccountKey(); err != nil {
+		return err
+	}
+	if _, err := n.pki.Secret(pki.EncryptionSecret, pki.EncryptionBytes); err != nil {
+		return err
+	}
+	if err := n.openServers(); err != nil {
 		return err
 	}
 	n.leaves = n.allLeaves()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -27,7 +26,7 @@ func (n *node) Status() api.Status {
 	images := n.images.Stats()
 	s := api.Status{
 		Version: n.Build.Version, Site: n.Config.Site.Name, Zone: n.Config.Site.Zone, StartedAt: n.started,
-		Ready:      !slices.ContainsFunc(components, func(c component.Status) bool { return c.State != component.Ready }),
+		Ready: !slices.ContainsFunc(components, n.isMissing), Standby: n.standby.Load(),
 		Components: components, Certificates: certificates,
 		Node:    n.nodeStatus(),
 		Engines: api.Engines{Dir: n.engines.Dir, Files: n.engines.Files, Staged: n.engines.Staged, Bytes: n.engines.Bytes},
@@ -38,12 +37,22 @@ func (n *node) Status() api.Status {
 		},
 		Problems: n.problems.Snapshot(),
 	}
-	if n.isAgent() {
+	if n.balanced() {
 		s.Servers = n.balancer.Snapshot()
-	} else {
+	}
+	if !n.isAgent() {
 		s.Datastore = new(n.datastoreStatus())
 	}
 	return s
+}
+
+// withoutVote are the components that wait on a server whose copy of the datastore has no vote yet. All else of such a
+// server works.
+var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName}
+
+// isMissing says whether a component should be ready and is not.
+func (n *node) isMissing(c component.Status) bool {
+	return c.State != component.Ready && (!n.standby.Load() || !slices.Contains(withoutVote, c.Name))
 }
 
 func (n *node) nodeStatus() api.Node {
@@ -62,13 +71,9 @@ func (n *node) nodeStatus() api.Node {
 }
 
 func (n *node) datastoreStatus() api.Datastore {
-	d := api.Datastore{Store: string(n.Config.Datastore.Store), Path: datastore.Database(n.layout), Restored: n.restoration()}
-	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(d.Path + suffix); err == nil {
-			d.Bytes += info.Size()
-		}
-	}
-	if list, err := n.datastoreParams().Ring.List(); err == nil && len(list) > 0 {
+	store := n.datastoreParams()
+	d := api.Datastore{Store: string(n.Config.Datastore.Store), Path: store.Path(), Bytes: store.Bytes(), Restored: n.restoration()}
+	if list, err := store.Ring.List(); err == nil && len(list) > 0 {
 		d.Snapshots, d.NewestSnapshot = len(list), list[0].Taken
 	}
 	return d
@@ -119,6 +124,9 @@ func (n *node) restoration() string {
 		return "from a snapshot; the report cannot be read: " + err.Error()
 	case r == nil:
 		return ""
+	}
+	if r.Snapshot == "" {
+		return "from the other servers; what was damaged is " + r.Kept
 	}
 	return "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
 }

@@ -17,6 +17,7 @@ import (
 	"islet/appliance/datastore"
 	"islet/appliance/host"
 	"islet/appliance/kube"
+	"islet/appliance/kubeconfig"
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
@@ -29,7 +30,7 @@ const shimsGroup = "shims"
 
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
-	return []string{datastore.Name, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
+	return []string{datastore.KineName, datastore.EtcdName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
 		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name}
 }
 
@@ -56,12 +57,12 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 			return kube.Probe(ca, fmt.Sprintf("https://127.0.0.1:%d%s", port, path), pair)
 		}
 	)
-	client, err := kube.NewClient(kube.Config(control.Access(controlplane.LeafDaemon)))
+	client, err := kube.NewClient(kube.Config(n.access(controlplane.LeafDaemon)))
 	if err != nil {
 		return nil, err
 	}
-	return []component.Unit{
-		datastore.Kine(store),
+	s := n.newSite(client)
+	return append(n.datastoreUnits(store),
 		datastore.Snapshots(store),
 		controlplane.APIServer(control, probe(controlplane.SecurePort, "/readyz", asDaemon)),
 		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
@@ -76,8 +77,18 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		n.addonsUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
-		n.nodeAPIUnit(client),
-	}, nil
+		s.nodeAPIUnit(),
+		n.membershipUnit(s.refresh),
+	), nil
+}
+
+// datastoreUnits are the datastore and, where a site may have several servers, the way to all of them.
+func (n *node) datastoreUnits(store datastore.Params) []component.Unit {
+	if !n.replicated() {
+		return []component.Unit{datastore.Kine(store)}
+	}
+	n.balancer = n.newBalancer()
+	return []component.Unit{datastore.EtcdServer(store), datastore.EtcdMember(store), n.balancerUnit()}
 }
 
 // child makes the spec of a program of an engine: its environment, control group and log.
@@ -109,25 +120,41 @@ func (n *node) logFile(name string) io.Writer {
 	return n.logs[name]
 }
 
+// access is how the holder of a client leaf reaches the Kubernetes API from this node.
+func (n *node) access(leaf string) kubeconfig.Access {
+	return n.controlPlane().AccessAt(n.apiPort(), leaf)
+}
+
 func (n *node) controlPlane() controlplane.Params {
-	c := n.Config
-	return controlplane.Params{
+	c, store := n.Config, n.datastoreParams()
+	p := controlplane.Params{
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
 		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(),
-		DatastoreURL: datastore.URL(n.layout), Datastore: datastore.Name,
+		DatastoreURL: store.URL(), Datastore: store.Name(), Several: n.replicated(),
 		PodSecurity: string(c.Security.PodSecurity),
 		Audit:       controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
 		Child:       n.child, PKI: n.pki,
 	}
+	if n.replicated() {
+		p.Datastore, p.DatastoreLeaf = datastore.EtcdMemberName, datastore.LeafEtcdClient
+	}
+	return p
 }
 
 func (n *node) datastoreParams() datastore.Params {
-	s := n.Config.Datastore.Snapshots
-	return datastore.Params{
+	c := n.Config.Datastore
+	p := datastore.Params{
 		Layout: n.layout, Log: n.Log, Child: n.child, Restored: n.afterRestoration,
-		Ring: datastore.Ring{Dir: filepath.Join(n.layout.Backups(), "datastore"), Interval: time.Duration(s.Interval), Keep: s.Keep, MaxBytes: int64(s.MaxBytes)},
+		Ring: datastore.Ring{
+			Dir: filepath.Join(n.layout.Backups(), "datastore"), Store: string(c.Store),
+			Interval: time.Duration(c.Snapshots.Interval), Keep: c.Snapshots.Keep, MaxBytes: int64(c.Snapshots.MaxBytes),
+		},
 	}
+	if n.replicated() {
+		p.Etcd = &datastore.Etcd{NodeName: n.derived.NodeName, Address: n.derived.Address, PKI: n.pki, Others: n.otherServers, Newest: n.newestGeneration, Standby: n.standby.Store}
+	}
+	return p
 }
 
 func (n *node) runtimeParams() runtime.Params {
@@ -138,7 +165,7 @@ func (n *node) runtimeParams() runtime.Params {
 }
 
 func (n *node) kubeletParams() kubelet.Params {
-	k, control := n.Config.Kubelet, n.controlPlane()
+	k := n.Config.Kubelet
 	labels := map[string]string{kubelet.RoleLabel: string(n.Config.Node.Role)}
 	if n.Config.Site.Zone != "" {
 		labels["topology.kubernetes.io/zone"] = n.Config.Site.Zone
@@ -159,7 +186,7 @@ func (n *node) kubeletParams() kubelet.Params {
 			"nodefs.inodesFree": fmt.Sprintf("%d%%", k.Eviction.InodesPercent), "imagefs.inodesFree": fmt.Sprintf("%d%%", k.Eviction.InodesPercent),
 		},
 		LogMaxSizeMiB: n.Config.Logs.MaxSizeMiB, LogMaxFiles: n.Config.Logs.MaxFiles,
-		Access: control.Access, Child: n.child, PKI: n.pki,
+		Access: n.access, Child: n.child, PKI: n.pki,
 		// Not the API server: the kubelet keeps its pods without one, and a start side by side takes a third less time. The
 		// images: a node that joined gets pods at once, and one whose image is missing then waits through a failed pull.
 		Needs: []string{runtime.Name, runtime.ImagesName, imageSourcesName},
@@ -167,16 +194,16 @@ func (n *node) kubeletParams() kubelet.Params {
 }
 
 func (n *node) networkParams() network.Params {
-	c, control := n.Config.Network, n.controlPlane()
+	c := n.Config.Network
 	api := controlplane.APIServerName
-	if n.isAgent() {
+	if n.balanced() {
 		api = balancerName
 	}
 	return network.Params{
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, NodePortRange: c.NodePortRange.String(),
 		Backend: string(n.derived.Backend), DirectRouting: n.derived.DirectRouting, MTU: n.derived.MTU,
-		Access: control.Access, Child: n.child, Needs: []string{api},
+		Access: n.access, Child: n.child, Needs: []string{api},
 	}
 }
 

@@ -1,4 +1,4 @@
-// Command store is the datastore engine: etcd, or kine on SQLite, by argv[0].
+// Command store is the datastore engine: etcd, its tool, or kine on SQLite, by argv[0].
 package main
 
 import (
@@ -11,20 +11,27 @@ import (
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
+	"islet/appliance/datastore"
+	"islet/appliance/datastore/etcd"
 	"islet/appliance/datastore/sqlite"
 	"islet/appliance/footprint"
 )
 
 func main() {
 	footprint.AfterStart()
-	if filepath.Base(os.Args[0]) == "etcd" {
+	program := filepath.Base(os.Args[0])
+	if program == datastore.EtcdName {
 		etcdmain.Main(os.Args)
 		return
 	}
+	run := sqlite.Run
+	if program == datastore.EtcdToolName {
+		run = etcd.Run
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := sqlite.Run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintf(os.Stderr, "kine: %v\n", err)
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
 		os.Exit(1)
 	}
 }

@@ -1,0 +1,285 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"time"
+
+	"islet/appliance/balancer"
+	"islet/appliance/component"
+	"islet/appliance/config"
+	"islet/appliance/controlplane"
+	"islet/appliance/join"
+	"islet/appliance/kube"
+	"islet/appliance/kubelet"
+	"islet/appliance/pki"
+)
+
+const (
+	balancerName       = "api-balancer"
+	membershipName     = "membership"
+	membershipInterval = 30 * time.Second
+	membershipRetry    = 2 * time.Second // after a failure: the servers may be back
+)
+
+// replicated says whether this is a server of a site that may have several.
+func (n *node) replicated() bool { return !n.isAgent() && n.Config.Datastore.Store == config.StoreEtcd }
+
+// balanced says whether this node finds the Kubernetes API through its balancer.
+func (n *node) balanced() bool { return n.isAgent() || n.replicated() }
+
+// apiPort is where this node's own programs find the Kubernetes API.
+func (n *node) apiPort() int {
+	if n.replicated() {
+		return controlplane.BalancerPort
+	}
+	return controlplane.SecurePort
+}
+
+// openServers reads which servers the site has. The first one knows of itself only.
+func (n *node) openServers() error {
+	known, err := join.ReadServers(n.layout.Servers())
+	if errors.Is(err, fs.ErrNotExist) {
+		known, err = serversAt(n.derived.Address), nil
+	}
+	n.servers = known
+	return err
+}
+
+// knownServers are those of the site, this one included.
+func (n *node) knownServers() join.Servers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.servers
+}
+
+// keepServers takes note of a new list, for now and for the time when nobody can be asked.
+func (n *node) keepServers(servers join.Servers) error {
+	if err := join.WriteServers(n.layout.Servers(), servers); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.servers = servers
+	n.mu.Unlock()
+	if n.balancer != nil {
+		n.balancer.SetServers(servers.API)
+	}
+	return nil
+}
+
+// otherServers are the addresses of the site's servers but for this one.
+func (n *node) otherServers() []netip.Addr {
+	var out []netip.Addr
+	for _, at := range n.knownServers().Node {
+		if at.Addr() != n.derived.Address {
+			out = append(out, at.Addr())
+		}
+	}
+	return out
+}
+
+func serversAt(addresses ...netip.Addr) join.Servers {
+	var s join.Servers
+	for _, a := range addresses {
+		s.API = append(s.API, netip.AddrPortFrom(a, controlplane.SecurePort))
+		s.Node = append(s.Node, netip.AddrPortFrom(a, join.DefaultPort))
+	}
+	return s
+}
+
+// newBalancer puts the site's API servers where everything on this node finds them.
+func (n *node) newBalancer() *balancer.Balancer {
+	ca := n.pki.Authority(pki.ClusterCA).CertFile()
+	pair := func() (tls.Certificate, error) { return n.pki.Pair(kubelet.LeafClient) }
+	return balancer.New(balancer.Options{
+		Listen: fmt.Sprintf("127.0.0.1:%d", n.apiPort()),
+		Check: func(ctx context.Context, server netip.AddrPort) error {
+			return kube.Probe(ca, fmt.Sprintf("https://%s/readyz", server), pair)(ctx)
+		},
+		Log: n.Log,
+	}, n.knownServers().API)
+}
+
+// balancerComponent is ready when it listens: whether a server answers shows in its health.
+type balancerComponent struct {
+	component.Task
+	balancer *balancer.Balancer
+}
+
+// Check implements component.Checker.
+func (c balancerComponent) Check(context.Context) error { return c.balancer.Ready() }
+
+func (n *node) balancerUnit() component.Unit {
+	return component.Unit{New: func() component.Component {
+		return balancerComponent{component.Task{TaskName: balancerName, Do: n.balancer.Run}, n.balancer}
+	}}
+}
+
+// membership keeps a node's place in the site, and its list of servers.
+type membership struct {
+	component.Task
+	node *node
+}
+
+// Check implements component.Checker.
+func (m *membership) Check(context.Context) error { return m.node.membershipError() }
+
+func (n *node) membershipError() error {
+	if err := n.refreshed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// isRemoved says whether the site has told this node that it is none of its own any more.
+func (n *node) isRemoved() bool {
+	err := n.membershipError()
+	return errors.Is(err, join.ErrNotMember) || errors.Is(err, join.ErrRemoved)
+}
+
+// membershipUnit refreshes every half minute. That nobody can be asked is no reason to stop anything: the node goes on with
+// what it has.
+func (n *node) membershipUnit(refresh func(context.Context) error) component.Unit {
+	return component.Unit{New: func() component.Component {
+		m := &membership{component.Task{TaskName: membershipName}, n}
+		m.Do = func(ctx context.Context, ready func()) error {
+			for {
+				err, again := refresh(ctx), membershipInterval
+				if err != nil {
+					again = membershipRetry
+				}
+				n.refreshed.Store(&err)
+				ready()
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(again):
+				}
+			}
+		}
+		return m
+	}}
+}
+
+// refresh keeps a server's own place, the list of the others, and what those know of this one. A server asks Kubernetes
+// itself.
+func (s *site) refresh(ctx context.Context) error {
+	err := s.enroll(ctx)
+	if errors.Is(err, join.ErrRemoved) {
+		return errors.Join(err, s.leave(func() error { return s.members.Remove(ctx, s.derived.NodeName) }))
+	}
+	if err != nil {
+		return err
+	}
+	servers, err := s.currentServers(ctx)
+	if err == nil {
+		err = s.keepServers(servers)
+	}
+	if err == nil {
+		s.reportTo(ctx, s.otherServers())
+	}
+	return err
+}
+
+// enroll makes sure that the site's list of members has this server with its key.
+func (s *site) enroll(ctx context.Context) error {
+	name, address := s.derived.NodeName, s.derived.Address
+	key, err := s.ownKey()
+	if err != nil {
+		return err
+	}
+	member, err := s.members.Find(ctx, name)
+	switch {
+	case errors.Is(err, join.ErrNotMember) && len(s.otherServers()) == 0:
+		return s.members.Put(ctx, join.Member{Name: name, Address: address, Role: config.RoleServer, Admitted: time.Now().UTC(), Keys: []join.Key{key}})
+	case err != nil:
+		return err
+	case member.Role != config.RoleServer || member.Address != address:
+		return fmt.Errorf("%w: %s is an %s at %s", join.ErrNotMember, name, member.Role, member.Address)
+	case slices.Contains(member.Keys, key):
+		return nil
+	}
+	return s.members.AddKey(ctx, join.Caller{Name: name, Key: member.Keys[len(member.Keys)-1]}, key)
+}
+
+func (n *node) ownKey() (join.Key, error) {
+	pair, err := n.nodePair()
+	if err != nil {
+		return "", err
+	}
+	cert, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return "", err
+	}
+	return join.KeyOf(cert.RawSubjectPublicKeyInfo), nil
+}
+
+// currentServers are the site's servers by its list of members.
+func (s *site) currentServers(ctx context.Context) (join.Servers, error) {
+	members, err := s.members.List(ctx)
+	if err != nil {
+		return join.Servers{}, err
+	}
+	addresses := []netip.Addr{s.derived.Address}
+	for _, m := range members {
+		if m.Role == config.RoleServer && m.Removed == nil && m.Address != s.derived.Address {
+			addresses = append(addresses, m.Address)
+		}
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return serversAt(addresses...), nil
+}
+
+// generationLimit is how long a start waits to hear whether the site was recovered meanwhile.
+const generationLimit = 2 * time.Second
+
+// newestGeneration asks the other servers, all at once.
+func (n *node) newestGeneration(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, generationLimit)
+	defer cancel()
+	others := n.otherServers()
+	answers := make(chan int, len(others))
+	for _, address := range others {
+		go func() {
+			client, hello, err := n.dial(ctx, netip.AddrPortFrom(address, join.DefaultPort))
+			if err == nil {
+				client.Close()
+			}
+			answers <- hello.Generation
+		}()
+	}
+	newest := 0
+	for range others {
+		newest = max(newest, <-answers)
+	}
+	return newest
+}
+
+// reportTo tells servers how this node is; one that cannot be told shows what it was told before.
+func (n *node) reportTo(ctx context.Context, servers []netip.Addr) {
+	for _, address := range servers {
+		client, _, err := n.dial(ctx, netip.AddrPortFrom(address, join.DefaultPort))
+		if err == nil {
+			err = client.Report(ctx, n.Status())
+			client.Close()
+		}
+		if err != nil {
+			n.Log.Debug("a server was not told how this node is", "server", address, "error", err)
+		}
+	}
+}
+
+// dial finds one of these servers that answers.
+func (n *node) dial(ctx context.Context, servers ...netip.AddrPort) (*join.Client, join.Hello, error) {
+	pair, err := n.nodePair()
+	if err != nil {
+		return nil, join.Hello{}, err
+	}
+	return join.DialNode(ctx, servers, pair, n.pki.Authority(pki.NodeCA).Cert)
+}
