@@ -3,9 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -54,7 +55,8 @@ func (n *node) imageSourcesUnit(c client.Client) component.Unit {
 			tick := time.NewTicker(imageSourcesInterval)
 			defer tick.Stop()
 			for {
-				if err := n.writeImageSources(); err != nil {
+				others := answeringFirst(ctx, n.otherServers(), dialRegistry)
+				if err := n.writeImageSources(others); err != nil {
 					return err
 				}
 				ready()
@@ -76,15 +78,13 @@ func (n *node) imageSourcesUnit(c client.Client) component.Unit {
 
 // writeImageSources writes what is out of date. On a server its own registry comes first, by an address that is always
 // there.
-func (n *node) writeImageSources() error {
-	servers := n.serverAddresses()
+func (n *node) writeImageSources(others []netip.Addr) error {
 	hosts := registry.Hosts{
-		Dir: runtime.HostsDir(n.layout), Servers: servers,
+		Dir: runtime.HostsDir(n.layout), Servers: others,
 		CA: n.pki.Authority(pki.SiteCA).CertFile(), DialSeconds: registryDialSeconds,
 	}
 	leaf := join.NodeLeaf
 	if !n.isAgent() {
-		others := slices.DeleteFunc(slices.Clone(servers), func(a netip.Addr) bool { return a == n.derived.Address })
 		if err := registry.WritePeers(n.layout, others); err != nil {
 			return err
 		}
@@ -95,12 +95,34 @@ func (n *node) writeImageSources() error {
 	return hosts.Write()
 }
 
-// serverAddresses are those of the site's servers, as this node knows them.
-func (n *node) serverAddresses() []netip.Addr {
-	if n.isAgent() {
-		return n.otherServers()
+// answeringFirst puts the servers last that do not answer: containerd asks one after the other for each part of an image, and
+// waits for each that is away.
+func answeringFirst(ctx context.Context, servers []netip.Addr, dial func(context.Context, netip.Addr) error) []netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	away := make([]bool, len(servers))
+	var asking sync.WaitGroup
+	for i, s := range servers {
+		asking.Go(func() { away[i] = dial(ctx, s) != nil })
 	}
-	return append([]netip.Addr{n.derived.Address}, n.otherServers()...)
+	asking.Wait()
+	var first, last []netip.Addr
+	for i, s := range servers {
+		if away[i] {
+			last = append(last, s)
+		} else {
+			first = append(first, s)
+		}
+	}
+	return append(first, last...)
+}
+
+func dialRegistry(ctx context.Context, server netip.Addr) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(server, registry.Port).String())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // judgeRegistry reports pushes that only this server has. That the registry does not answer, its component tells.

@@ -1,11 +1,15 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"islet/appliance/config"
 	"islet/appliance/join"
@@ -41,7 +45,7 @@ func TestImageSources(t *testing.T) {
 			n := imagined(t)
 			n.Config.Node.Role = c.role
 			n.servers = c.servers
-			if err := n.writeImageSources(); err != nil {
+			if err := n.writeImageSources(n.otherServers()); err != nil {
 				t.Fatal(err)
 			}
 			text := readFile(t, filepath.Join(runtime.HostsDir(n.layout), "_default/hosts.toml"))
@@ -74,6 +78,26 @@ func TestImageSources(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestServersThatAreAwayComeLast(t *testing.T) {
+	t.Parallel()
+	a, b, c := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	synctest.Test(t, func(t *testing.T) {
+		got := answeringFirst(t.Context(), []netip.Addr{a, b, c}, func(ctx context.Context, s netip.Addr) error {
+			switch s {
+			case a: // no answer at all
+				<-ctx.Done()
+				return ctx.Err()
+			case b:
+				return errors.New("refused")
+			}
+			return nil
+		})
+		if want := []netip.Addr{c, a, b}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
 }
 
 func readFile(t *testing.T, path string) string {
