@@ -79,7 +79,7 @@ unit: ## unit tests, with the race detector where it pays
 .PHONY: race
 race: ## the packages with goroutines of their own, under the race detector
 	$(call say,race detector)
-	@CGO_ENABLED=1 go test -race ./appliance/component/... ./appliance/api/... ./appliance/health/... ./appliance/balancer/... ./appliance/join/... ./appliance/vip/... ./bundle/...
+	@CGO_ENABLED=1 go test -race ./appliance/component/... ./appliance/api/... ./appliance/health/... ./appliance/balancer/... ./appliance/join/... ./appliance/vip/... ./appliance/registry/... ./bundle/...
 
 FUZZTIME ?= 5s
 # Until Go 1.27 a run may end with "context deadline exceeded" though it has found nothing (golang.org/issue/75804): that

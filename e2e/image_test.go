@@ -13,8 +13,8 @@ import (
 
 // imageRow is a row of `appliance image list -o json`.
 type imageRow struct {
-	Reference, Digest, Source string
-	Present, Pinned           bool
+	Reference, Digest, Source, From string
+	Present, Pinned                 bool
 }
 
 // imagesPresent complains unless the node has every image of the bundle, pinned, and returns them by digest.

@@ -198,7 +198,7 @@ func (p *platform) snapshot(t *testing.T) lab.Snapshot {
 // resetAndKill kills a reset after that many steps.
 func (p *platform) resetAndKill(t *testing.T, steps int) {
 	t.Helper()
-	p.run(t, "sh", "-c", fmt.Sprintf(`appliance reset --yes >/dev/shm/reset & pid=$!
+	p.run(t, "sh", "-c", fmt.Sprintf(`: >/dev/shm/reset; appliance reset --yes >/dev/shm/reset & pid=$!
 		while kill -0 $pid 2>/dev/null && [ $(wc -l </dev/shm/reset) -lt %d ]; do sleep 0.01; done
 		kill -9 $pid; rm /dev/shm/reset`, steps))
 }

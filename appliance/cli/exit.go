@@ -8,7 +8,9 @@ import (
 	"os"
 
 	"islet/appliance/backup"
+	"islet/appliance/imagefile"
 	"islet/appliance/join"
+	"islet/appliance/registry/client"
 	"islet/bundle"
 	"islet/bundle/trust"
 )
@@ -65,6 +67,13 @@ const (
 	CodeRecoveryKey   Code = 63
 	CodeBackupNewer   Code = 64
 	CodeOtherMachine  Code = 65
+	CodeNotImage      Code = 80
+	CodeImageCut      Code = 81
+	CodeImageDamaged  Code = 82
+	CodeImagePlatform Code = 83
+	CodeImageName     Code = 84
+	CodeNoRegistry    Code = 85
+	CodeRegistry      Code = 86
 	CodeInterrupted   Code = 130
 )
 
@@ -144,6 +153,13 @@ func sentinelCodes() []struct {
 		{backup.ErrOtherMachine, CodeOtherMachine},
 		{backup.ErrNode, CodeExists},
 		{backup.ErrNoKey, CodeNoFile},
+		{imagefile.ErrNotArchive, CodeNotImage},
+		{imagefile.ErrTruncated, CodeImageCut},
+		{imagefile.ErrDamaged, CodeImageDamaged},
+		{imagefile.ErrPlatform, CodeImagePlatform},
+		{imagefile.ErrName, CodeImageName},
+		{client.ErrUnreachable, CodeNoRegistry},
+		{client.ErrRefused, CodeRegistry},
 		{context.Canceled, CodeInterrupted},
 		{context.DeadlineExceeded, CodeTimeout},
 		{os.ErrDeadlineExceeded, CodeTimeout},

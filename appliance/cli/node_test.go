@@ -258,10 +258,10 @@ func TestPrintImages(t *testing.T) {
 	sum := "sha256:" + strings.Repeat("0123456789abcdef", 4)
 	var out bytes.Buffer
 	if err := printImages(&out, []imageRow{
-		{Reference: "islet.internal/dns:1.15.0", Digest: sum, Bytes: 12 << 20, Present: &yes, Pinned: &yes},
-		{Reference: "islet.internal/gateway:3.5.3", Digest: sum, Bytes: 37 << 20, Present: &no, Pinned: &no},
-		{Reference: "islet.internal/volume:0.1.0", Digest: sum, Bytes: 1 << 10},
-		{Reference: "site.example/own:2", Digest: sum, Present: &yes, Pinned: &no},
+		{Reference: "islet.internal/dns:1.15.0", Digest: sum, Bytes: 12 << 20, From: "bundle", Present: &yes, Pinned: &yes},
+		{Reference: "islet.internal/gateway:3.5.3", Digest: sum, Bytes: 37 << 20, From: "bundle", Present: &no, Pinned: &no},
+		{Reference: "islet.internal/volume:0.1.0", Digest: sum, Bytes: 1 << 10, From: "registry"},
+		{Reference: "site.example/own:2", Digest: sum, From: "node", Present: &yes, Pinned: &no},
 	}); err != nil {
 		t.Fatal(err)
 	}

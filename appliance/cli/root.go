@@ -38,6 +38,7 @@ func commands() []func(*Env) *cobra.Command {
 		newKubectlCommand,
 		newCtrCommand,
 		newImageCommand,
+		newRegistryCommand,
 		newAddonCommand,
 		newVersionCommand,
 		newBundleCommand,

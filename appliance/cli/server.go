@@ -57,7 +57,7 @@ func runServer(ctx context.Context, env *Env, path string) error {
 		return err
 	}
 	defer b.Close()
-	err = server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, Build: env.Build, Log: log})
+	err = server.Run(ctx, server.Options{Config: c, EtcDir: filepath.Dir(path), Bundle: b, BundlePath: env.BundlePath(), Build: env.Build, Log: log})
 	if errors.Is(err, server.ErrStartAnew) && ctx.Err() == nil {
 		log.Info("the daemon starts anew")
 		return unix.Exec("/proc/self/exe", os.Args, os.Environ()) // the same process, for whoever watches over it

@@ -28,6 +28,7 @@ func (c Config) Ports() []Port {
 		ports = append(ports,
 			Port{Number: 6443, Protocol: "tcp", Purpose: "Kubernetes API"},
 			Port{Number: 9443, Protocol: "tcp", Purpose: "node API and join"},
+			Port{Number: 5000, Protocol: "tcp", Purpose: "image registry"},
 			Port{Number: 10257, Protocol: "tcp", Purpose: "controller manager", Loopback: true},
 			Port{Number: 10259, Protocol: "tcp", Purpose: "scheduler", Loopback: true})
 		ports = append(ports, c.etcdPorts()...)
@@ -56,13 +57,12 @@ func (c Config) etcdPorts() []Port {
 	}
 }
 
-// futurePorts are not opened by this configuration but will be when servers join or the registry
-// is switched on, so nothing else may take them.
+// futurePorts are not opened by this configuration but will be when servers join, so nothing else
+// may take them.
 func futurePorts() []Port {
 	return []Port{
 		{Number: 2379, Protocol: "tcp", Purpose: "etcd"},
 		{Number: 2380, Protocol: "tcp", Purpose: "etcd"},
-		{Number: 5000, Protocol: "tcp", Purpose: "registry"},
 	}
 }
 

@@ -5,31 +5,32 @@ import "time"
 // The problems of a node that runs alone. What is normal on an air-gapped site is not among them:
 // no default route, no DNS server, no time server.
 const (
-	AddonFailed         Code = "addon-failed"
-	AddressChanged      Code = "address-changed"
-	AddressMissing      Code = "address-missing"
-	BundleDamaged       Code = "bundle-damaged"
-	CertificateExpired  Code = "certificate-expired"
-	CertificateExpiring Code = "certificate-expiring"
-	ClockBehind         Code = "clock-behind"
-	ComponentCrashing   Code = "component-crashing"
-	ComponentNotReady   Code = "component-not-ready"
-	DatastoreDamaged    Code = "datastore-damaged"
-	DatastoreRestored   Code = "datastore-restored"
-	DiskBytesLow        Code = "disk-bytes-low"
-	DiskInodesLow       Code = "disk-inodes-low"
-	DiskSlow            Code = "disk-slow"
-	EngineStagingFailed Code = "engine-staging-failed"
-	ImageImportedAgain  Code = "image-imported-again"
-	ImageMissing        Code = "image-missing"
-	MemoryLow           Code = "memory-low"
-	NodeNotReady        Code = "node-not-ready"
-	NodeRemoved         Code = "node-removed"
-	PortInUse           Code = "port-in-use"
-	ServerStandby       Code = "server-standby"
-	SnapshotFailed      Code = "snapshot-failed"
-	VIPDuplicate        Code = "vip-duplicate"
-	VIPMissing          Code = "vip-missing"
+	AddonFailed           Code = "addon-failed"
+	AddressChanged        Code = "address-changed"
+	AddressMissing        Code = "address-missing"
+	BundleDamaged         Code = "bundle-damaged"
+	CertificateExpired    Code = "certificate-expired"
+	CertificateExpiring   Code = "certificate-expiring"
+	ClockBehind           Code = "clock-behind"
+	ComponentCrashing     Code = "component-crashing"
+	ComponentNotReady     Code = "component-not-ready"
+	DatastoreDamaged      Code = "datastore-damaged"
+	DatastoreRestored     Code = "datastore-restored"
+	DiskBytesLow          Code = "disk-bytes-low"
+	DiskInodesLow         Code = "disk-inodes-low"
+	DiskSlow              Code = "disk-slow"
+	EngineStagingFailed   Code = "engine-staging-failed"
+	ImageImportedAgain    Code = "image-imported-again"
+	ImageMissing          Code = "image-missing"
+	MemoryLow             Code = "memory-low"
+	NodeNotReady          Code = "node-not-ready"
+	NodeRemoved           Code = "node-removed"
+	PortInUse             Code = "port-in-use"
+	ServerStandby         Code = "server-standby"
+	SnapshotFailed        Code = "snapshot-failed"
+	VIPDuplicate          Code = "vip-duplicate"
+	VIPMissing            Code = "vip-missing"
+	RegistryNotReplicated Code = "registry-not-replicated"
 )
 
 // Catalogue lists all problems, the gravest and most fundamental first; screens keep this order.
@@ -81,6 +82,9 @@ func Catalogue() []Problem {
 			Advice: "check what changed since the time shown here: it is lost"},
 		{Code: SnapshotFailed, Severity: Warning, Title: "could not be taken or verified", CausedBy: []Code{DatastoreDamaged, DiskBytesLow, DiskInodesLow},
 			Advice: "see the reason shown here; older snapshots are kept"},
+		{Code: RegistryNotReplicated, Severity: Warning, Title: "has images that no other server has", After: time.Minute,
+			CausedBy: []Code{ComponentCrashing, ComponentNotReady, DiskBytesLow},
+			Advice:   "bring the other servers back, or free space on them; what is missing there is copied by itself"},
 		{Code: DiskSlow, Severity: Warning, Title: "is slow to make writes safe", After: 2 * time.Minute,
 			Advice: "look for what else writes to this disk; prefer an SSD for the state directory"},
 		{Code: ServerStandby, Severity: Warning, Title: "is a server without a vote", After: time.Minute,

@@ -52,6 +52,9 @@ func Containerd(p Params) component.Unit {
 	}}
 }
 
+// HostsDir is the directory in which containerd looks, at each pull, for the hosts that an image can be had from.
+func HostsDir(l layout.Layout) string { return filepath.Join(l.Generated(), Name, "hosts") }
+
 func (p Params) configPath() string {
 	return filepath.Join(p.Layout.Generated(), Name, "config.toml")
 }
@@ -90,10 +93,9 @@ func (p Params) answers(ctx context.Context) error {
 
 type table = map[string]any
 
-// config is containerd's configuration, version 3. There is no registry in it: a node has no one to
-// pull from, and an image that is missing must say so at once.
+// config is containerd's configuration, version 3. Where images are pulled from, the files in HostsDir say.
 func (p Params) config() table {
-	hosts := filepath.Join(p.Layout.Generated(), Name, "hosts")
+	hosts := HostsDir(p.Layout)
 	return table{
 		"version": 3,
 		"root":    p.Layout.Containerd(),

@@ -52,6 +52,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 	n.balancer = n.newBalancer()
 	return []component.Unit{
 		n.balancerUnit(),
+		n.imageSourcesUnit(client),
 		runtime.Containerd(n.runtimeParams()),
 		n.images.Unit(),
 		kubelet.Unit(n.kubeletParams()),

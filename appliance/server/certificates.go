@@ -11,8 +11,10 @@ import (
 	"islet/appliance/controlplane"
 	"islet/appliance/datastore"
 	"islet/appliance/health"
+	"islet/appliance/join"
 	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
+	"islet/appliance/registry"
 )
 
 // Leaves that are handed to workloads as secrets.
@@ -34,6 +36,7 @@ func (n *node) allLeaves() []pki.Leaf {
 		return leaves
 	}
 	metrics := "metrics-server." + addon.Namespace + ".svc"
+	leaves = append(leaves, registry.Leaves(n.derived.NodeName, n.derived.Address, n.derived.Domain, join.GroupServers)...)
 	if n.replicated() {
 		leaves = append(leaves, datastore.EtcdLeaves(n.derived.Address)...)
 	}

@@ -39,8 +39,10 @@ type Options struct {
 	Config config.Config
 	EtcDir string
 	Bundle *bundle.Reader // stays open while the daemon runs
-	Build  version.Info
-	Log    *slog.Logger
+	// BundlePath is the file that Bundle was opened from; /proc/self/exe is the running executable.
+	BundlePath string
+	Build      version.Info
+	Log        *slog.Logger
 }
 
 // ErrStartAnew is returned by Run when the daemon was asked to start again with its answer file as it is then.
@@ -151,7 +153,7 @@ func (n *node) StartAnew() { n.anewOnce.Do(func() { close(n.anew) }) }
 
 func (n *node) makeDirs() error {
 	l := n.layout
-	private := []string{l.StateDir, l.RunDir, l.PKI(), l.Kubeconfigs(), l.Datastore(), l.Backups(), l.Journal(), l.Kubelet(), l.Tmp()}
+	private := []string{l.StateDir, l.RunDir, l.PKI(), l.Kubeconfigs(), l.Datastore(), l.Backups(), l.Registry(), l.Journal(), l.Kubelet(), l.Tmp()}
 	for _, name := range generatedDirs() {
 		private = append(private, filepath.Join(l.Generated(), name))
 	}

@@ -21,6 +21,7 @@ import (
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
+	"islet/appliance/registry"
 	"islet/appliance/runtime"
 	"islet/appliance/vip"
 )
@@ -31,7 +32,7 @@ const shimsGroup = "shims"
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
 	return []string{datastore.KineName, datastore.EtcdName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, vip.Name}
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name, vip.Name}
 }
 
 // generatedDirs are the folders of generated configuration.
@@ -68,6 +69,8 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		controlplane.APIServer(control, apiReady),
 		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
 		controlplane.Scheduler(control, probe(10259, "/healthz", nil)),
+		registry.Unit(n.registryParams()),
+		n.imageSourcesUnit(client),
 		runtime.Containerd(n.runtimeParams()),
 		n.images.Unit(),
 		kubelet.Unit(n.kubeletParams()),
@@ -189,7 +192,7 @@ func (n *node) kubeletParams() kubelet.Params {
 		Access: n.access, Child: n.child, PKI: n.pki,
 		// Not the API server: the kubelet keeps its pods without one, and a start side by side takes a third less time. The
 		// images: a node that joined gets pods at once, and one whose image is missing then waits through a failed pull.
-		Needs: []string{runtime.Name, runtime.ImagesName},
+		Needs: []string{runtime.Name, runtime.ImagesName, imageSourcesName},
 	}
 }
 
