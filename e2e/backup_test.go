@@ -30,7 +30,7 @@ func TestBackup(t *testing.T) {
 }
 
 func destroyAndRestore(t *testing.T, store config.Store) {
-	name := "backup-" + string(store)
+	name := "b-" + string(store) // labs have short names
 	old := machineFor(t, name)
 	defer old.diagnose(t)
 	key := old.installWithKey(t, store)
