@@ -485,9 +485,16 @@ func (f *fleet) loseQuorum(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, p := range f.all() {
-			await(t, readyLimit, p.host.Name()+" is ready", p.ready)
-		}
 		await(t, readyLimit, "all three have a vote again", f.whole(t))
 	})
+	for _, p := range lost {
+		s, err := p.daemon().Status(t.Context())
+		if err != nil || !strings.Contains(s.Datastore.Restored, "generation") {
+			t.Errorf("%s does not say that its copy was put aside: %q (%v)", p.host.Name(), s.Datastore.Restored, err)
+		}
+		p.run(t, "sh", "-c", "rm -r "+paths.Datastore()+"/etcd.damaged-*") // as an operator who has seen to it
+	}
+	for _, p := range f.all() {
+		await(t, readyLimit, p.host.Name()+" is ready", p.ready)
+	}
 }

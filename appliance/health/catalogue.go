@@ -78,7 +78,7 @@ func Catalogue() []Problem {
 			Advice: "set the clock (date -s, then hwclock -w) and check the battery of the board"},
 		{Code: CertificateExpiring, Severity: Warning, Title: "expires soon and was not renewed", CausedBy: []Code{CertificateExpired},
 			Advice: "restart the appliance; if it stays, read its log"},
-		{Code: DatastoreRestored, Severity: Warning, Title: "was restored from a snapshot",
+		{Code: DatastoreRestored, Severity: Warning, Title: "was replaced by another copy",
 			Advice: "check what changed since the time shown here: it is lost"},
 		{Code: SnapshotFailed, Severity: Warning, Title: "could not be taken or verified", CausedBy: []Code{DatastoreDamaged, DiskBytesLow, DiskInodesLow},
 			Advice: "see the reason shown here; older snapshots are kept"},

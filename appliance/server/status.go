@@ -127,7 +127,7 @@ func (n *node) restoration() string {
 		return ""
 	}
 	if r.Snapshot == "" {
-		return "from the other servers; what was damaged is " + r.Kept
+		return "from the other servers; this one's is " + r.Kept + ": " + r.Found
 	}
 	return "from the snapshot of " + r.Taken.Format(time.RFC3339) + "; the damaged file is " + r.Kept
 }
