@@ -26,7 +26,7 @@ const (
 )
 
 func (c *labCommands) demoCommand() *cobra.Command {
-	flags := labUpFlags{hosts: 1, subnet: "10.77.0.0/24", mtu: 1500}
+	flags := labUpFlags{hosts: 1, servers: 1, subnet: "10.77.0.0/24", mtu: 1500}
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Bring the platform up in a lab host and try a sample application on it", Args: cobra.NoArgs,
 		Long: `demo makes a lab of one host with no way out, runs this file in it until the platform is ready, deploys
