@@ -49,3 +49,30 @@ func lastLines(text string, n int) string {
 	}
 	return strings.Join(slices.Delete(lines, 0, max(0, len(lines)-n)), "\n")
 }
+
+// part is one of the tests of a site that build upon each other.
+type part[T any] struct {
+	name string
+	run  func(site *T, t *testing.T)
+}
+
+// runParts runs the parts in their order, and ends with the first that fails: it shows how every machine is then.
+func runParts[T any](t *testing.T, site *T, all []*platform, parts []part[T]) {
+	t.Helper()
+	for _, part := range parts {
+		ok := t.Run(part.name, func(t *testing.T) {
+			defer func() {
+				for _, p := range all {
+					if t.Failed() {
+						t.Logf("===== %s", p.host.Name())
+					}
+					p.diagnose(t)
+				}
+			}()
+			part.run(site, t)
+		})
+		if !ok {
+			t.Fatal("the rest builds upon this")
+		}
+	}
+}

@@ -34,10 +34,7 @@ type plant struct {
 func TestSite(t *testing.T) {
 	all := bootSite(t, "plant", 3)
 	s := &plant{platform: all[0], agents: all[1:]}
-	for _, part := range []struct {
-		name string
-		run  func(s *plant, t *testing.T)
-	}{
+	runParts(t, s, all, []part[plant]{
 		{"join", (*plant).joinAll},
 		{"refusals", (*plant).refusals},
 		{"look", (*plant).look},
@@ -48,22 +45,7 @@ func TestSite(t *testing.T) {
 		{"server away", (*plant).serverAway},
 		{"agent cut", (*plant).agentCut},
 		{"remove and replace", (*plant).removeAndReplace},
-	} {
-		ok := t.Run(part.name, func(t *testing.T) {
-			defer func() {
-				for _, p := range all {
-					if t.Failed() {
-						t.Logf("===== %s", p.host.Name())
-					}
-					p.diagnose(t)
-				}
-			}()
-			part.run(s, t)
-		})
-		if !ok {
-			t.Fatal("the rest builds upon this")
-		}
-	}
+	})
 }
 
 // newToken makes a token on the server.

@@ -38,10 +38,7 @@ func TestServers(t *testing.T) {
 		c.Network.VIP = config.VIP{API: apiVIP, Applications: appsVIP}
 	})
 	f := &fleet{servers: all[:3], agents: all[3:]}
-	for _, part := range []struct {
-		name string
-		run  func(f *fleet, t *testing.T)
-	}{
+	runParts(t, f, all, []part[fleet]{
 		{"assemble", (*fleet).assemble},
 		{"images", (*fleet).imagesEverywhere},
 		{"ports", (*fleet).ports},
@@ -50,22 +47,7 @@ func TestServers(t *testing.T) {
 		{"a server is cut off and an agent dies", (*fleet).partition},
 		{"a server is removed and comes back", (*fleet).removeServer},
 		{"two servers are lost", (*fleet).loseQuorum},
-	} {
-		ok := t.Run(part.name, func(t *testing.T) {
-			defer func() {
-				for _, p := range all {
-					if t.Failed() {
-						t.Logf("===== %s", p.host.Name())
-					}
-					p.diagnose(t)
-				}
-			}()
-			part.run(f, t)
-		})
-		if !ok {
-			t.Fatal("the rest builds upon this")
-		}
-	}
+	})
 }
 
 func (f *fleet) all() []*platform { return slices.Concat(f.servers, f.agents) }
