@@ -313,6 +313,9 @@ func TestOpenRefusesForgeries(t *testing.T) {
 		page := slices.Concat(make([]byte, 16+shift), []byte(databases["etcd"].magic), []byte("x"))
 		return slices.Concat([]member{config}, keys, []member{{tar.Header{Name: databases["etcd"].path}, page}})
 	}
+	without := func(key string) []member {
+		return slices.DeleteFunc(slices.Clone(whole), func(m member) bool { return m.Name == pkiFolder+key })
+	}
 	named := func(name string) member { return member{tar.Header{Name: name}, []byte("x")} }
 	for name, c := range map[string]struct {
 		plain []byte
@@ -324,7 +327,10 @@ func TestOpenRefusesForgeries(t *testing.T) {
 		"no database":           {archive(t, nil, config), ErrNotBackup},
 		"no answer file":        {archive(t, nil, database), ErrNotBackup},
 		"no authorities":        {archive(t, nil, config, database), ErrIncomplete},
-		"an authority missing":  {archive(t, nil, append(whole[:len(whole)-3:len(whole)-3], database)...), ErrIncomplete},
+		"an authority missing":  {archive(t, nil, without("cluster-ca.crt")...), ErrIncomplete},
+		"an authority's key":    {archive(t, nil, without("cluster-ca.key")...), ErrIncomplete},
+		"no key of secrets":     {archive(t, nil, without("encryption.secret")...), ErrIncomplete},
+		"no key of accounts":    {archive(t, nil, without("service-account.key")...), ErrIncomplete},
 		"a way out":             {archive(t, nil, append([]member{named("pki/../../x")}, whole...)...), ErrNotBackup},
 		"another way out":       {archive(t, nil, append([]member{named("/etc/passwd")}, whole...)...), ErrNotBackup},
 		"a hidden file":         {archive(t, nil, append([]member{named("pki/.x")}, whole...)...), ErrNotBackup},

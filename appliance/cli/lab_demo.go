@@ -104,7 +104,7 @@ func followReady(ctx context.Context, host *lab.Host, say func(string, ...any) e
 			}
 			seen[s.Name] = s.State
 		}
-		if err == nil && status.Ready {
+		if err == nil && status.Ready && !status.Standby { // every server of a lab gets a vote
 			return status, nil
 		}
 		select {

@@ -111,6 +111,9 @@ func (c *labCommands) spec(flags labUpFlags) (lab.Spec, error) {
 	if flags.servers%2 == 0 || flags.servers < 1 || flags.servers > min(flags.hosts, 5) {
 		return lab.Spec{}, Exit(CodeUsage, fmt.Errorf("--servers %d: want 1, 3 or 5, and as many hosts", flags.servers))
 	}
+	if flags.servers > 1 && !flags.join {
+		return lab.Spec{}, Exit(CodeUsage, fmt.Errorf("--servers %d: hosts become servers of one site with --join only", flags.servers))
+	}
 	spec := lab.Spec{
 		Name: flags.name, Subnet: subnet, MTU: flags.mtu, Keep: flags.keep, Executable: c.env.Executable,
 		Shared: map[string]string{},
