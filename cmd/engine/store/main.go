@@ -21,6 +21,7 @@ func main() {
 	footprint.AfterStart()
 	program := filepath.Base(os.Args[0])
 	if program == datastore.EtcdName {
+		go etcd.WatchLinks(context.Background(), datastore.PeerPort)
 		etcdmain.Main(os.Args)
 		return
 	}
