@@ -27,6 +27,22 @@ spec:
   ingress: [{from: [{podSelector: {}}]}]
 `
 
+// installByTyping installs with nothing but the keyboard: two words, and Enter for the rest.
+func (p *platform) installByTyping(t *testing.T) {
+	t.Helper()
+	const questions = 12
+	typed := "\n" + p.site + "\n" + strings.Repeat("\n", questions-2) + "y\n"
+	var seen strings.Builder
+	err := p.host.Exec(t.Context(), lab.Command{Args: []string{"appliance"}, TTY: true, Stdin: strings.NewReader(typed), Stdout: &seen})
+	if err != nil || !strings.Contains(seen.String(), "appliance server") {
+		t.Fatalf("%v\n%s", err, seen.String())
+	}
+	file := p.run(t, "cat", paths.Config())
+	if want := "apiVersion: " + config.APIVersion + "\nkind: " + config.Kind + "\nsite:\n  name: " + p.site; file != want {
+		t.Errorf("the answer file is\n%s\nwant\n%s", file, want)
+	}
+}
+
 // offFile keeps the host's boot command from starting the daemon, as a disabled unit would.
 const offFile = "/root/off"
 
@@ -48,9 +64,13 @@ func TestReset(t *testing.T) {
 	if code := p.exitCode(t, "reset", "--yes"); code != 12 {
 		t.Errorf("reset of a machine that is no node ends with %d, want 12", code)
 	}
-	use := func(t *testing.T) {
+	byFile := func(t *testing.T) {
 		t.Helper()
 		p.run(t, "appliance", "install", "--yes", "--no-start", "--config", answers)
+	}
+	use := func(t *testing.T, install func(t *testing.T)) {
+		t.Helper()
+		install(t)
 		p.begun = time.Now()
 		if err := p.host.StartBoot(t.Context()); err != nil {
 			t.Fatal(err)
@@ -66,7 +86,7 @@ func TestReset(t *testing.T) {
 	}
 
 	step(t, p, "in order", func(t *testing.T, p *platform) {
-		use(t)
+		use(t, byFile)
 		if again := p.run(t, "appliance", "install", "--no-start"); strings.Count(again, ": unchanged") != 3 {
 			t.Errorf("a second installation changes something:\n%s", again)
 		}
@@ -84,7 +104,7 @@ func TestReset(t *testing.T) {
 		}
 	})
 	step(t, p, "interrupted", func(t *testing.T, p *platform) {
-		use(t)
+		use(t, p.installByTyping)
 		for _, steps := range []int{2, 25, 75} {
 			p.resetAndKill(t, steps)
 			if code := p.exitCode(t, "status"); code != 13 {
@@ -95,7 +115,7 @@ func TestReset(t *testing.T) {
 		clean(t)
 	})
 	step(t, p, "after a power cut", func(t *testing.T, p *platform) {
-		use(t)
+		use(t, byFile)
 		p.run(t, "touch", offFile)
 		if err := p.host.Kill(t.Context()); err != nil {
 			t.Fatal(err)

@@ -19,10 +19,19 @@ func terminal(env *Env) (*os.File, bool) {
 }
 
 // ask reads one line, without blanks around it. The question goes to standard error, as results are
-// all that standard output gets. When ctx ends first, the read is left behind: nothing can end it but
-// the end of the process, which comes next.
+// all that standard output gets.
 func ask(ctx context.Context, env *Env, in io.Reader, question string) (string, error) {
 	fmt.Fprint(env.Stdio.Err, question)
+	line, err := readLine(ctx, in)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return line, err
+}
+
+// readLine reads one line, without blanks around it; io.EOF says that there was no end to it. When ctx ends first, the read
+// is left behind: nothing can end it but the end of the process, which comes next.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
 	type result struct {
 		line string
 		err  error
@@ -39,6 +48,6 @@ func ask(ctx context.Context, env *Env, in io.Reader, question string) (string, 
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("read answer: %w", r.err)
 		}
-		return strings.TrimSpace(r.line), nil
+		return strings.TrimSpace(r.line), r.err
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +17,10 @@ import (
 	"islet/appliance/backup"
 	"islet/appliance/config"
 	"islet/appliance/install"
+	"islet/appliance/layout"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
+	"islet/appliance/wizard"
 )
 
 // defaultAnswers is the answer file of an installation that was given none.
@@ -33,6 +36,8 @@ type installFlags struct {
 	force  bool
 	plan   bool
 	noKey  bool
+	// answers is the answer file of a wizard; nil where none was asked.
+	answers []byte
 }
 
 func newInstallCommand(env *Env) *cobra.Command {
@@ -48,8 +53,10 @@ should be is left alone, so it can be run again at any time.
 
 At the end it shows the recovery key of the site, once: ` + "`appliance backup --help`" + ` says what it is for.
 
-Nothing is downloaded. Without systemd it stops before the start and tells how to run the node.`,
-		Example: `  appliance install --plan                    every side effect, and do nothing
+On a terminal, without --config and without --yes, it asks what it must know first: for a single node Enter is the answer
+to every question. Nothing is downloaded. Without systemd it stops before the start and tells how to run the node.`,
+		Example: `  appliance install                           asks, on a machine that is no node yet
+  appliance install --plan                    every side effect, and do nothing
   appliance install --config site.yaml
   appliance install --config new.yaml --force     with another answer file; the old one is kept beside it`,
 	}
@@ -77,6 +84,21 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if err := requireRoot("set up a node"); err != nil {
 		return err
 	}
+	if in, ok := f.asks(env); ok {
+		w, err := consult(ctx, env, in)
+		if err != nil {
+			return err
+		}
+		if w.Value(wizard.Action) == wizard.ActionJoin {
+			join := joinFlags{setup: f.setup, token: w.Value(wizard.Token), name: w.Answered("node.name"), address: w.Answered("node.address"), patient: time.Hour}
+			return explainJoin(join.run(ctx, env))
+		}
+		if f.answers, err = w.File(); err != nil {
+			return err
+		}
+		f.noKey = f.noKey || w.Value(wizard.RecoveryKey) == wizard.No
+		fmt.Fprintf(env.Stdio.Err, "\nThe answer file:\n\n%s\n", f.answers)
+	}
 	c, options, err := f.options(env)
 	if err != nil {
 		return err
@@ -103,6 +125,13 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	return f.finishWithKey(ctx, env, c, options, steps)
 }
 
+// asks says whether there is somebody to ask, and something: an answer file says it all, and so does one that is installed.
+func (f *installFlags) asks(env *Env) (*os.File, bool) {
+	in, person := terminal(env)
+	_, err := os.Stat(layout.Default().Config())
+	return in, person && f.config == "" && !f.yes && !f.plan && *f.format == FormatText && errors.Is(err, fs.ErrNotExist)
+}
+
 // options reads and checks everything before anything is changed.
 func (f *installFlags) options(env *Env) (config.Config, install.Options, error) {
 	o, err := f.carry(env)
@@ -114,7 +143,10 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	if path == "" {
 		path = o.ConfigPath
 	}
-	o.Config, err = os.ReadFile(path)
+	o.Config, err = f.answers, nil
+	if f.answers == nil {
+		o.Config, err = os.ReadFile(path)
+	}
 	if f.config == "" && errors.Is(err, fs.ErrNotExist) {
 		o.Config, err = []byte(defaultAnswers), nil
 	}

@@ -84,14 +84,17 @@ func newRoot(e *Env) *cobra.Command {
 		Short: "An air-gapped platform in one file",
 		Long: `appliance installs and runs a Kubernetes-based application platform on one to a handful of
 machines that have no network but their own. Everything it needs is inside this file.`,
-		Example: `  appliance version                  what is inside this file
+		Example: `  appliance                          as root on a new machine: asks what it is to be, and does it
+  appliance version                  what is inside this file
   appliance bundle verify FILE       check a file before carrying it on
   appliance COMMAND --help           more on any command, with examples`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              knownCommand,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return e.checkGlobals() },
 	}
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return e.start(cmd) }
 	root.SetIn(e.Stdio.In)
 	root.SetOut(e.Stdio.Out)
 	root.SetErr(e.Stdio.Err)
@@ -116,12 +119,7 @@ func prepare(cmd *cobra.Command, started *bool) {
 		prepare(sub, started)
 	}
 	if cmd.RunE == nil && cmd.Run == nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return unknownCommand(cmd, args[0])
-		}
+		cmd.Args = knownCommand
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 	if run := cmd.RunE; run != nil {
@@ -130,6 +128,14 @@ func prepare(cmd *cobra.Command, started *bool) {
 			return run(cmd, args)
 		}
 	}
+}
+
+// knownCommand refuses what is left over where a subcommand should be.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return unknownCommand(cmd, args[0])
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

@@ -132,6 +132,7 @@ func confirmPlan(ctx context.Context, env *Env, steps []install.Step, yes bool, 
 	if !ok {
 		return Exit(CodeUsage, Advise(errors.New("this changes the machine, and there is no terminal to ask on"), advice))
 	}
+	fmt.Fprint(env.Stdio.Err, "What will be done:\n\n")
 	if err := printInstallPlan(env.Stdio.Err, steps); err != nil {
 		return err
 	}

@@ -7,10 +7,11 @@ import (
 	"islet/appliance/host"
 )
 
-// candidate is an address this node could be known by.
-type candidate struct {
-	link    host.Interface
-	address netip.Prefix
+// Candidate is an address this node could be known by.
+type Candidate struct {
+	Link    host.Interface
+	Address netip.Prefix
+	Dynamic bool // a lease, which may end
 }
 
 // nodeAddress takes the configured address, or finds the one that is beyond doubt: that of the
@@ -20,18 +21,18 @@ func (j *judge) nodeAddress(c Config, facts host.Facts) (host.Interface, netip.P
 	if want := c.Node.Address; want.IsValid() {
 		link, address, found := facts.Holder(want)
 		if !found {
-			j.refuse("node.address", "correct it, or configure the interface first; this machine has "+listed(candidates(facts)), "no interface has the address %s", want)
+			j.refuse("node.address", "correct it, or configure the interface first; this machine has "+listed(Candidates(facts)), "no interface has the address %s", want)
 		}
 		return link, address.Prefix
 	}
-	all := candidates(facts)
+	all := Candidates(facts)
 	narrowed := all
 	if route := facts.DefaultRoute; route != nil {
-		if via := filter(all, func(c candidate) bool { return c.link.Name == route.Interface }); len(via) > 0 {
-			return via[0].link, via[0].address
+		if via := filter(all, func(c Candidate) bool { return c.Link.Name == route.Interface }); len(via) > 0 {
+			return via[0].Link, via[0].Address
 		}
 	}
-	if physical := filter(all, func(c candidate) bool { return c.link.Physical }); len(physical) > 0 {
+	if physical := filter(all, func(c Candidate) bool { return c.Link.Physical }); len(physical) > 0 {
 		narrowed = physical
 	}
 	switch {
@@ -41,20 +42,20 @@ func (j *judge) nodeAddress(c Config, facts host.Facts) (host.Interface, netip.P
 	case !sameLink(narrowed):
 		j.refuse("node.address", "set node.address to one of them", "this machine has several addresses and no default route: %s", listed(narrowed))
 	}
-	return narrowed[0].link, narrowed[0].address
+	return narrowed[0].Link, narrowed[0].Address
 }
 
-// candidates are the IPv4 addresses of interfaces that are up and not made by container networks.
+// Candidates are the IPv4 addresses of interfaces that are up and not made by container networks.
 // A /32 is left out: it is a virtual address that moves between machines.
-func candidates(facts host.Facts) []candidate {
-	var all []candidate
+func Candidates(facts host.Facts) []Candidate {
+	var all []Candidate
 	for _, link := range facts.Interfaces {
 		if !link.Up || link.Loopback || ownLink(link) || foreignLink(link) {
 			continue
 		}
 		for _, a := range link.Addresses {
 			if addr := a.Prefix.Addr(); addr.Is4() && addr.IsGlobalUnicast() && a.Prefix.Bits() < 32 {
-				all = append(all, candidate{link, a.Prefix})
+				all = append(all, Candidate{link, a.Prefix, a.Dynamic})
 			}
 		}
 	}
@@ -76,12 +77,12 @@ func foreignLink(link host.Interface) bool {
 	return false
 }
 
-func sameLink(list []candidate) bool {
-	return len(filter(list, func(c candidate) bool { return c.link.Index != list[0].link.Index })) == 0
+func sameLink(list []Candidate) bool {
+	return len(filter(list, func(c Candidate) bool { return c.Link.Index != list[0].Link.Index })) == 0
 }
 
-func filter(list []candidate, keep func(candidate) bool) []candidate {
-	var kept []candidate
+func filter(list []Candidate, keep func(Candidate) bool) []Candidate {
+	var kept []Candidate
 	for _, c := range list {
 		if keep(c) {
 			kept = append(kept, c)
@@ -90,13 +91,13 @@ func filter(list []candidate, keep func(candidate) bool) []candidate {
 	return kept
 }
 
-func listed(list []candidate) string {
+func listed(list []Candidate) string {
 	if len(list) == 0 {
 		return "none"
 	}
 	names := make([]string, len(list))
 	for i, c := range list {
-		names[i] = c.address.Addr().String() + " (" + c.link.Name + ")"
+		names[i] = c.Address.Addr().String() + " (" + c.Link.Name + ")"
 	}
 	return strings.Join(names, ", ")
 }
