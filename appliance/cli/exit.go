@@ -61,6 +61,7 @@ const (
 	CodeNotMember     Code = 54
 	CodeNotApproved   Code = 55
 	CodePath          Code = 56
+	CodeTakenBack     Code = 59
 	CodeNotBackup     Code = 60
 	CodeBackupCut     Code = 61
 	CodeBackupAltered Code = 62
@@ -144,6 +145,7 @@ func sentinelCodes() []struct {
 		{join.ErrNotMember, CodeNotMember},
 		{join.ErrNotApproved, CodeNotApproved},
 		{join.ErrPath, CodePath},
+		{join.ErrMoving, CodeBusy},
 		{backup.ErrNotBackup, CodeNotBackup},
 		{backup.ErrTruncated, CodeBackupCut},
 		{backup.ErrAltered, CodeBackupAltered},

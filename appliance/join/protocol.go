@@ -106,6 +106,7 @@ var failures = []struct {
 	{"name-taken", ErrNameTaken, http.StatusConflict},
 	{"address-taken", ErrAddressTaken, http.StatusConflict},
 	{"not-possible", ErrNotPossible, http.StatusConflict},
+	{"unreachable", ErrUnreachable, http.StatusConflict},
 	{"not-member", ErrNotMember, http.StatusForbidden},
 	{"removed", ErrRemoved, http.StatusGone},
 	{"awaiting-approval", ErrAwaitingApproval, http.StatusConflict},

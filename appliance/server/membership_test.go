@@ -20,8 +20,7 @@ func branch(t *testing.T) *site {
 	t.Helper()
 	s, _ := office(t)
 	s.Config.Datastore.Store = config.StoreEtcd
-	s.leaves = s.allLeaves()
-	if _, err := s.pki.Ensure(s.leaves); err != nil {
+	if _, err := s.pki.Ensure(s.allLeaves()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.openServers(); err != nil {
