@@ -97,8 +97,11 @@ func (c Change) Left(now time.Time) time.Duration {
 }
 
 // Apply gives the machine the addresses that the node needs: both while a change is tried, the new one being what it speaks
-// from. It may be repeated; after a power cut the machine has what its own settings say.
+// from. Where each is on an interface of its own nothing is done. It may be repeated; after a power cut the machine has what its own settings say.
 func (c Change) Apply() error {
+	if c.Interface == "" {
+		return nil
+	}
 	switch c.State {
 	case Trying:
 		return arrange(c.Interface, []netip.Prefix{c.To, c.From}, c.Former)

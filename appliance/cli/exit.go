@@ -134,6 +134,7 @@ func sentinelCodes() []struct {
 		{join.ErrUsedToken, CodeUsedToken},
 		{join.ErrRevokedToken, CodeRevokedToken},
 		{join.ErrWrongRole, CodeTokenRole},
+		{join.ErrWrongNode, CodeNameTaken},
 		{join.ErrImpostor, CodeImpostor},
 		{join.ErrNoServer, CodeNoServer},
 		{join.ErrVersion, CodeVersion},

@@ -102,6 +102,7 @@ var failures = []struct {
 	{"expired-token", ErrExpiredToken, http.StatusForbidden},
 	{"used-token", ErrUsedToken, http.StatusForbidden},
 	{"revoked-token", ErrRevokedToken, http.StatusForbidden},
+	{"wrong-node", ErrWrongNode, http.StatusForbidden},
 	{"wrong-role", ErrWrongRole, http.StatusForbidden},
 	{"name-taken", ErrNameTaken, http.StatusConflict},
 	{"address-taken", ErrAddressTaken, http.StatusConflict},

@@ -565,7 +565,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"wrong-role": ErrWrongRole, "name-taken": ErrNameTaken, "address-taken": ErrAddressTaken, "not-possible": ErrNotPossible,
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "too-many": ErrTooMany,
 		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
-		"unreachable": ErrUnreachable,
+		"unreachable": ErrUnreachable, "wrong-node": ErrWrongNode,
 	}
 	for _, f := range failures {
 		if f.status < 400 || f.status > 499 || !errors.Is(f.err, known[f.code]) {

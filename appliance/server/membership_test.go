@@ -180,3 +180,33 @@ func TestStandbyIsReady(t *testing.T) {
 		}
 	}
 }
+
+// While a server has two addresses both are listed, the new one first.
+func TestServersOnTheMove(t *testing.T) {
+	t.Parallel()
+	s := branch(t)
+	mover := serverMember("node3", "192.0.2.9")
+	for _, c := range []struct {
+		state join.MoveState
+		want  string
+	}{
+		{join.MoveAsked, "192.0.2.9 192.0.2.11"},
+		{join.MoveTrying, "192.0.2.11 192.0.2.42 192.0.2.9"},
+		{join.MoveFailed, "192.0.2.9 192.0.2.11"},
+	} {
+		mover.Move = &join.Move{From: mover.Address, To: netip.MustParseAddr("192.0.2.42"), State: c.state}
+		for _, m := range []join.Member{serverMember("node1", "192.0.2.11"), mover} {
+			if err := s.members.Put(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.currentServers(t.Context())
+		var list []string
+		for _, at := range got.Node {
+			list = append(list, at.Addr().String())
+		}
+		if strings.Join(list, " ") != c.want || err != nil {
+			t.Errorf("%s: %v (%v), want %s", c.state, list, err, c.want)
+		}
+	}
+}
