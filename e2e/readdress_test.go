@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"islet/appliance/cli"
 	"islet/appliance/config"
 	"islet/appliance/join"
+	"islet/appliance/lab"
 )
 
 // Addresses that the lab gives to nobody.
@@ -38,8 +42,7 @@ func TestReaddress(t *testing.T) {
 		{"an agent", (*fleet).moveAgent},
 		{"a server", (*fleet).moveServer},
 		{"nobody reaches it", (*fleet).moveBack},
-		{"a dead server is removed and another takes its place", (*fleet).replaceDead},
-		{"a dead agent is removed", (*fleet).removeDeadAgent},
+		{"dead machines are removed, and another takes the place of one", (*fleet).removeDead},
 	})
 }
 
@@ -93,12 +96,20 @@ func (f *fleet) isAt(t *testing.T, p *platform, at, not netip.Addr) {
 		t.Errorf("%s in Kubernetes: %v (%v)", p.host.Name(), node.Status.Addresses, err)
 	}
 	await(t, 45*time.Second, "the certificates of "+p.host.Name()+" name that address", func(context.Context) error {
-		out := p.run(t, "sh", "-c", "for c in "+paths.PKI()+"/*.crt; do appliance cert show $c 2>/dev/null; done; cat /etc/appliance/config.yaml")
-		if !strings.Contains(out, "address: "+at.String()) {
-			return errors.New("the answer file does not name it")
+		data, err := p.host.ReadFile(filepath.Join(paths.PKI(), "kubelet.crt"))
+		if err != nil {
+			return err
 		}
-		return nil
+		block, _ := pem.Decode(data)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && (cert.VerifyHostname(at.String()) != nil || cert.VerifyHostname(not.String()) == nil) {
+			err = fmt.Errorf("the kubelet's is for %v", cert.IPAddresses)
+		}
+		return err
 	})
+	if answers := p.run(t, "cat", paths.Config()); !strings.Contains(answers, at.String()) || strings.Contains(answers, not.String()) {
+		t.Errorf("%s has the answer file\n%s", p.host.Name(), answers)
+	}
 }
 
 // containers tells those of a node's pods, which must be the same afterwards.
@@ -207,12 +218,12 @@ func (f *fleet) seat(t *testing.T, name, at string) {
 func (f *fleet) listed(t *testing.T, want, not netip.Addr) {
 	t.Helper()
 	for _, p := range f.all() {
-		if !p.host.Running() || p.run(t, "hostname") == "node3\n" {
+		if !p.host.Running() || p == f.servers[2] {
 			continue
 		}
 		files := paths.Servers()
 		if slices.Contains(f.servers, p) {
-			files += " " + paths.Generated() + "/keepalived/*.conf " + paths.Registry() + "/peers*"
+			files += " " + paths.Generated() + "/keepalived/keepalived.conf " + paths.Generated() + "/registry/peers.json"
 		}
 		await(t, time.Minute, p.host.Name()+" has the lists right", func(ctx context.Context) error {
 			var errs []error
@@ -243,7 +254,7 @@ func (f *fleet) moveBack(t *testing.T) {
 	}
 	before := f.containers(t, server)
 	out, err := f.servers[0].host.Output(t.Context(), "appliance", "readdress", server.host.Name(), nobodysTo.String(), "--yes", "--timeout", "40s")
-	if cli.Code(exitCode(t, err)) != cli.CodeTakenBack {
+	if code, _ := lab.ExitCode(err); cli.Code(code) != cli.CodeTakenBack {
 		t.Errorf("%v\n%s", err, out)
 	}
 	t.Log(err)
@@ -259,4 +270,62 @@ func (f *fleet) moveBack(t *testing.T) {
 			p.run(t, "ip", "route", "del", "blackhole", nobodysTo.String()+"/32")
 		}
 	}
+}
+
+// removeDead takes the power of a server and of an agent for good, and removes both. Another machine then takes the server's
+// place: here the same one with an empty disk.
+func (f *fleet) removeDead(t *testing.T) {
+	first, server, agent := f.servers[0], f.servers[2], f.agents[0]
+	for _, p := range []*platform{server, agent} {
+		if err := p.host.Kill(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, 2*time.Minute, "both are called unreachable", func(context.Context) error { return f.states(t, "ready", "ready", "unreachable", "unreachable") })
+	first.run(t, "appliance", "node", "remove", agent.host.Name(), "--yes")
+	made := runJSON[struct{ Token, Node, Role string }](t, first, "node", "replace", server.host.Name(), "--yes")
+	if made.Node != server.host.Name() || made.Role != "server" {
+		t.Errorf("a token for %s, role %s", made.Node, made.Role)
+	}
+	if err := f.states(t, "ready", "ready"); err != nil {
+		t.Error(err)
+	}
+	d := f.datastore(t, first)
+	if len(d.Members) != 2 || d.Voters != 2 || d.Healthy != 2 {
+		t.Errorf("members after the removal: %+v", d)
+	}
+	f.listed(t, netip.Addr{}, serverTo)
+
+	if err := server.host.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.host.StopBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.run(t, "appliance", "reset", "--yes")
+	if code := server.exitCode(t, "join", "--token", made.Token, "--name", "node9"); code != int(cli.CodeNameTaken) {
+		t.Errorf("the token for another name: exit code %d", code)
+	}
+	server.run(t, "appliance", "join", "--token", made.Token, "--name", server.host.Name())
+	if err := server.host.StartBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, readyLimit, "the machine is a server", server.ready)
+	await(t, readyLimit, "all three have a vote", f.whole(t))
+	if err := f.states(t, "ready", "ready", "ready"); err != nil {
+		t.Error(err)
+	}
+}
+
+// states complains unless the site's nodes are in these states, in the order of the list.
+func (f *fleet) states(t *testing.T, want ...string) error {
+	t.Helper()
+	var got []string
+	for _, n := range runJSON[[]nodeRow](t, f.servers[0], "node", "list") {
+		got = append(got, n.State)
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("the nodes are %v, not %v", got, want)
+	}
+	return nil
 }
