@@ -133,7 +133,7 @@ func TestFollow(t *testing.T) {
 		"long done":                       {order(join.MoveDone), address.Change{}, nil},
 		"taken back, the site not told":   {order(join.MoveTrying), address.Change{State: address.TakenBack, Asked: asked, Why: "x"}, []join.MoveState{join.MoveFailed}},
 		"taken back, the site is told":    {order(join.MoveFailed), address.Change{State: address.TakenBack, Asked: asked}, nil},
-		"taken back, the site knows more": {order(join.MoveDone), address.Change{State: address.TakenBack, Asked: asked}, []join.MoveState{join.MoveFailed}},
+		"taken back, the site knows more": {order(join.MoveDone), address.Change{State: address.TakenBack, Asked: asked, Why: "x"}, []join.MoveState{join.MoveFailed}},
 		"in the middle":                   {order(join.MoveTrying), address.Change{State: address.Trying, Asked: asked}, nil},
 		"settled":                         {order(join.MoveDone), address.Change{State: address.Settled, Asked: asked}, nil},
 	} {
