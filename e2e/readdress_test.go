@@ -24,6 +24,7 @@ import (
 
 // Addresses that the lab gives to nobody.
 var (
+	handTo    = netip.MustParseAddr("10.77.0.44")
 	agentTo   = netip.MustParseAddr("10.77.0.54")
 	serverTo  = netip.MustParseAddr("10.77.0.53")
 	nobodysTo = netip.MustParseAddr("10.77.0.59")
@@ -39,6 +40,7 @@ func TestReaddress(t *testing.T) {
 	runParts(t, f, all, []part[fleet]{
 		{"assemble", (*fleet).assemble},
 		{"what cannot be", (*fleet).refuseMoves},
+		{"an agent whose machine has another address already", (*fleet).movedByHand},
 		{"an agent", (*fleet).moveAgent},
 		{"a server", (*fleet).moveServer},
 		{"nobody reaches it", (*fleet).moveBack},
@@ -167,13 +169,32 @@ func (f *fleet) twoPods(t *testing.T, ns string, a, b *platform) func(context.Co
 	}
 }
 
+// movedByHand gives an agent's machine another address while its daemon is down, and tells the site.
+func (f *fleet) movedByHand(t *testing.T) {
+	agent, from := f.agents[0], f.agents[0].host.Addr()
+	if err := agent.host.StopBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	agent.run(t, "ip", "address", "del", from.String()+"/24", "dev", "eth0")
+	agent.run(t, "ip", "address", "add", handTo.String()+"/24", "dev", "eth0")
+	if err := agent.host.StartBoot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := runJSON[moved](t, f.servers[0], "readdress", agent.host.Name(), handTo.String(), "--moved", "--yes")
+	if r.State != join.MoveDone {
+		t.Errorf("%+v", r)
+	}
+	await(t, readyLimit, "the agent is ready", agent.ready)
+	f.isAt(t, agent, handTo, from)
+}
+
 // moveAgent moves an agent, and moves it on after a power cut in which the machine lost what it does not keep.
 func (f *fleet) moveAgent(t *testing.T) {
 	agent := f.agents[0]
 	meet := f.twoPods(t, f.servers[0].namespace(t, "e2e-agent"), agent, f.servers[1])
 	await(t, readyLimit, "pods of two machines meet", meet)
 	f.move(t, agent, agentTo, f.servers[1])
-	f.isAt(t, agent, agentTo, agent.host.Addr())
+	f.isAt(t, agent, agentTo, handTo)
 	await(t, time.Minute, "they still meet", meet)
 	if err := agent.host.Kill(t.Context()); err != nil {
 		t.Fatal(err)

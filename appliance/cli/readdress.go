@@ -56,7 +56,8 @@ For a while the node has both addresses. Once the other servers reach it at the 
 Kubernetes is away for some seconds. One node at a time.
 
 The node keeps the new address over restarts. Write it into the machine's own network settings all the same.
---moved is for a machine that has the new address already: its node hears of it when it next asks the other servers.`,
+--moved is for a machine that has the new address already, and may have lost the old one: its node hears of it when it next
+asks the other servers, or when it starts, and leaves the addresses on the machine as they are.`,
 		Example: `  appliance readdress press2 10.0.0.42 --plan      check everything, print every side effect
   appliance readdress press2 10.0.0.42
   appliance readdress press2 10.0.0.42 --yes --timeout 5m`,
@@ -244,8 +245,12 @@ func (f *readdressFlags) do(ctx context.Context, env *Env, members join.Members,
 	if err != nil {
 		return explainCluster(err)
 	}
-	fmt.Fprintf(env.Stdio.Err, "%s is asked to move from %s to %s; it hears of it within %s\n", r.Node, r.From, r.To, hearTime)
-	heard, end := time.Now().Add(hearTime), time.Now().Add(hearTime+f.timeout+startTime)
+	hears := hearTime
+	if f.moved { // it may be starting again and again
+		hears += f.timeout
+	}
+	fmt.Fprintf(env.Stdio.Err, "%s is asked to move from %s to %s; it hears of it within %s\n", r.Node, r.From, r.To, hears)
+	heard, end := time.Now().Add(hears), time.Now().Add(hears+f.timeout+startTime)
 	for r.State = move.State; move.Open(); {
 		select {
 		case <-ctx.Done():

@@ -39,6 +39,7 @@ const (
 	moveName     = "address-change"
 	moveInterval = time.Second
 	arpWait      = 500 * time.Millisecond
+	seekTimeout  = 20 * time.Second
 	kubeletPort  = 10250
 )
 
@@ -231,6 +232,70 @@ func (n *node) judgeMove(ctx context.Context, m join.Move) (address.Change, erro
 		return c, fmt.Errorf("%s is in use by the machine with the hardware address %s", m.To, strings.Join(holders, " and "))
 	}
 	return n.lastChange().Next(c), nil
+}
+
+// seekMove asks the site where this node should be, if the machine has lost its address. Nothing of the node can start then; so
+// whoever gave the machine another one tells the site, and the node hears of it here. What fails is tried at the next start.
+func (n *node) seekMove(ctx context.Context) {
+	own := n.Config.Node.Address
+	if _, _, there := n.facts.Holder(own); there || !own.IsValid() || n.lastChange().State == address.Trying {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, seekTimeout)
+	defer cancel()
+	if err := n.foundMove(ctx, own); err != nil {
+		n.Log.Warn("the machine has lost the node's address, and no server says where it should be", "address", own, "error", err)
+	}
+}
+
+func (n *node) foundMove(ctx context.Context, own netip.Addr) error {
+	keys, err := pki.OpenJoined(n.layout.PKI(), time.Time{}, nil)
+	if err != nil {
+		return err
+	}
+	n.pki = keys
+	known, err := join.ReadServers(n.layout.Servers())
+	if err != nil {
+		return err
+	}
+	site, _, err := n.dial(ctx, slices.DeleteFunc(known.Node, func(at netip.AddrPort) bool { return at.Addr() == own })...)
+	if err != nil {
+		return err
+	}
+	defer site.Close()
+	move, err := site.Move(ctx)
+	if err != nil {
+		return err
+	}
+	if last := n.lastChange(); move.Open() && last.State == address.TakenBack && last.Asked.Equal(move.Asked) {
+		return errors.Join(errors.New(last.Why), site.ReportMove(ctx, join.MoveReport{To: move.To, State: join.MoveFailed, Why: last.Why}))
+	}
+	if !move.Open() || move.From != own {
+		return errors.New("nobody has asked this node to move")
+	}
+	_, there, ok := n.facts.Holder(move.To)
+	if !ok {
+		return fmt.Errorf("it should be at %s, which the machine does not have either", move.To)
+	}
+	now := time.Now().UTC()
+	c := n.lastChange().Next(address.Change{ // without an interface: the machine's addresses are another's work
+		State: address.Trying, Asked: move.Asked, Started: now, Deadline: now.Add(move.Patience),
+		From: netip.PrefixFrom(own, there.Prefix.Bits()), To: there.Prefix,
+	})
+	if err := site.ReportMove(ctx, join.MoveReport{To: move.To, State: join.MoveTrying}); err != nil {
+		return err
+	}
+	n.setChange(c)
+	if err := c.Write(n.layout.AddressChange()); err != nil {
+		return err
+	}
+	if err := n.answer(c); err != nil || !n.isAgent() {
+		return err // a server issues its certificates itself
+	}
+	if n.derived, err = config.Derive(n.Config, n.facts); err != nil {
+		return err
+	}
+	return n.renew(ctx, site)
 }
 
 // moveUnits are what ends a move. done tells the site that the node has arrived; alone says whether it has, where there is no

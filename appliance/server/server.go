@@ -200,6 +200,7 @@ func (n *node) prepare(ctx context.Context) error {
 	if n.facts, err = host.Gather(ctx); err != nil {
 		n.Log.Warn("some facts about this machine are missing", "error", err)
 	}
+	n.seekMove(ctx)
 	if n.derived, err = config.Derive(n.Config, n.facts); err != nil {
 		return err
 	}
