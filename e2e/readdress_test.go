@@ -70,7 +70,7 @@ func (f *fleet) refuseMoves(t *testing.T) {
 		"the switch's":            {[]string{agent.host.Name(), "10.77.0.1"}, cli.CodeAddressTaken},
 		"of pods":                 {[]string{agent.host.Name(), "10.42.0.9"}, cli.CodeAddressTaken},
 		"its own":                 {[]string{agent.host.Name(), own}, cli.CodeExists},
-		"not of its network":      {[]string{agent.host.Name(), "192.168.9.9"}, cli.CodeTakenBack},
+		"not of its network":      {[]string{f.servers[1].host.Name(), "192.168.9.9"}, cli.CodeTakenBack},
 		"nobody":                  {[]string{"node9", agentTo.String()}, cli.CodeNotMember},
 		"no address":              {[]string{agent.host.Name(), "10.77.0.54/24"}, cli.CodeUsage},
 		"less time than it takes": {[]string{agent.host.Name(), agentTo.String(), "--timeout", "1s"}, cli.CodeUsage},
@@ -98,7 +98,7 @@ func (f *fleet) isAt(t *testing.T, p *platform, at, not netip.Addr) {
 		t.Errorf("%s in Kubernetes: %v (%v)", p.host.Name(), node.Status.Addresses, err)
 	}
 	await(t, 45*time.Second, "the certificates of "+p.host.Name()+" name that address", func(context.Context) error {
-		data, err := p.host.ReadFile(filepath.Join(paths.PKI(), "kubelet.crt"))
+		data, err := p.host.ReadFile(filepath.Join(paths.PKI(), "kubelet-serving.crt"))
 		if err != nil {
 			return err
 		}
