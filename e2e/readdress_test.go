@@ -234,17 +234,29 @@ func (f *fleet) seat(t *testing.T, name, at string) {
 	t.Errorf("%s is not at %s: %+v", name, at, d.Members)
 }
 
+// at is the address that the node has by its own account.
+func (p *platform) at(t *testing.T) netip.Addr {
+	t.Helper()
+	s, err := p.daemon().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.MustParseAddr(s.Node.Address)
+}
+
 // listed finds one address and not the other in the lists of all other nodes: servers, peers of keepalived and of the
 // registry, and where images are fetched from.
 func (f *fleet) listed(t *testing.T, want, not netip.Addr) {
 	t.Helper()
 	for _, p := range f.all() {
-		if !p.host.Running() || p == f.servers[2] {
+		if !p.host.Running() || p.at(t) == want {
 			continue
 		}
 		files := paths.Servers()
 		if slices.Contains(f.servers, p) {
-			files += " " + paths.Generated() + "/keepalived/keepalived.conf " + paths.Generated() + "/registry/peers.json"
+			for _, file := range []string{"keepalived/keepalived.conf", "registry/peers.json"} {
+				files += " " + filepath.Join(paths.Generated(), file)
+			}
 		}
 		await(t, time.Minute, p.host.Name()+" has the lists right", func(ctx context.Context) error {
 			var errs []error
@@ -349,4 +361,29 @@ func (f *fleet) states(t *testing.T, want ...string) error {
 		return fmt.Errorf("the nodes are %v, not %v", got, want)
 	}
 	return nil
+}
+
+// moveServer moves the site's only server, which keeps its state in SQLite. The agents find it, and their pods go on.
+func (s *plant) moveServer(t *testing.T) {
+	f := &fleet{servers: []*platform{s.platform}, agents: s.agents}
+	before := f.containers(t, s.agents[0])
+	begun := time.Now()
+	r := runJSON[moved](t, s.platform, "readdress", "node1", serverTo.String(), "--yes")
+	t.Logf("the only server moved in %s", time.Since(begun).Round(10*time.Millisecond))
+	if r.State != join.MoveDone {
+		t.Errorf("%+v", r)
+	}
+	await(t, readyLimit, "the server is ready", s.ready)
+	from := s.host.Addr()
+	f.listed(t, serverTo, from)
+	for _, a := range s.agents {
+		await(t, readyLimit, a.host.Name()+" is ready", a.ready)
+	}
+	if err := s.connect(); err != nil { // by the address in the administrator's file
+		t.Fatal(err)
+	}
+	f.isAt(t, s.platform, serverTo, from)
+	if after := f.containers(t, s.agents[0]); after != before {
+		t.Errorf("pods were restarted:\n%s\nwere\n%s", after, before)
+	}
 }
