@@ -57,7 +57,7 @@ Kubernetes is away for some seconds. One node at a time.
 
 The node keeps the new address over restarts. Write it into the machine's own network settings all the same.
 --moved is for a machine that has the new address already, and may have lost the old one: its node hears of it when it next
-asks the other servers, or when it starts, and leaves the addresses on the machine as they are.`,
+asks the other servers, or when it starts.`,
 		Example: `  appliance readdress press2 10.0.0.42 --plan      check everything, print every side effect
   appliance readdress press2 10.0.0.42
   appliance readdress press2 10.0.0.42 --yes --timeout 5m`,
@@ -161,10 +161,10 @@ func addressFree(c config.Config, members []join.Member, name string, to netip.A
 		taken = "it is in the network of services, " + c.Network.ServiceCIDR.String()
 	}
 	for _, m := range members {
-		if m.Name == name {
+		if m.Name == name || m.Removed != nil {
 			continue
 		}
-		if m.Removed == nil && (m.Address == to || m.Move.Open() && m.IsAt(to)) {
+		if m.Address == to || m.Move.Open() && m.IsAt(to) {
 			taken = "it is the node " + m.Name
 		}
 		if m.Move.Open() {

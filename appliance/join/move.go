@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (m Members) AskMove(ctx context.Context, name string, to netip.Addr, patien
 		return Move{}, err
 	}
 	for _, other := range all {
-		if other.Move.Open() {
+		if other.Removed == nil && other.Move.Open() {
 			return Move{}, fmt.Errorf("%w: of %s to %s, asked for at %s", ErrMoving, other.Name, other.Move.To, other.Move.Asked.Format(time.DateTime))
 		}
 	}
@@ -94,11 +95,21 @@ func (m Members) WithdrawMove(ctx context.Context, name, why string) (Move, erro
 	return *member.Move, nil
 }
 
-// ReportMove takes note of what a member tells of its move.
+// ReportMove takes note of what a member tells of its move. After the end it may only say again how it ended; and that it has
+// taken back its address though it had arrived, which it may not have heard, for as long as nobody else got that address.
 func (m Members) ReportMove(ctx context.Context, name string, r MoveReport) error {
-	_, err := m.records().change(ctx, name, func(member *Member) error {
-		if member.Move == nil || member.Move.To != r.To {
+	all, err := m.List(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = m.records().change(ctx, name, func(member *Member) error {
+		move := member.Move
+		if move == nil || move.To != r.To {
 			return fmt.Errorf("%w: %s is not asked to move to %s", ErrBadRequest, name, r.To)
+		}
+		given := slices.ContainsFunc(all, func(other Member) bool { return other.Name != name && other.IsAt(move.From) })
+		if !move.Open() && r.State != move.State && (r.State != MoveFailed || given) {
+			return fmt.Errorf("%w: the move of %s to %s has ended: %s", ErrBadRequest, name, r.To, move.State)
 		}
 		switch r.State {
 		case MoveTrying:

@@ -208,7 +208,7 @@ func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, er
 		return false, err
 	}
 	for _, m := range members {
-		if m.Name != a.Node && m.Move.Open() && m.IsAt(a.Address) {
+		if m.Removed == nil && m.Name != a.Node && m.Move.Open() && m.IsAt(a.Address) {
 			return false, fmt.Errorf("%w: %s is moving from %s to %s", join.ErrAddressTaken, m.Name, m.Move.From, m.Move.To)
 		}
 		if registered[m.Name] || m.Removed != nil || time.Since(m.Admitted) > joiningFor {

@@ -198,6 +198,18 @@ func TestReportOfAMove(t *testing.T) {
 			t.Errorf("after %s: %+v at %s (%v)", step.state, m.Move, m.Address, err)
 		}
 	}
+	other := join.Member{Name: "node5", Address: netip.MustParseAddr("192.0.2.13"), Role: config.RoleAgent}
+	if err := s.members.Put(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []join.MoveState{join.MoveTrying, join.MoveDone} {
+		if err := tell(state, newAddress); !errors.Is(err, join.ErrBadRequest) {
+			t.Errorf("%s after the end: %v", state, err)
+		}
+	}
+	if err := tell(join.MoveFailed, newAddress); err != nil {
+		t.Errorf("how it ended, once more: %v", err)
+	}
 	if err := s.reached(t.Context(), join.Member{Name: "node4", Move: &join.Move{To: newAddress.Addr()}}, nil); !errors.Is(err, join.ErrUnreachable) {
 		t.Errorf("Kubernetes has it elsewhere: %v", err)
 	}
