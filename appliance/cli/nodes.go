@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -163,6 +164,9 @@ func siteNodes(registered []corev1.Node, members []join.Member) []siteNode {
 			nodes = append(nodes, siteNode{Name: m.Name, Role: m.Role, Address: m.Address, State: "joining", Joined: m.Admitted, Token: m.Token})
 		} else {
 			nodes[i].Joined, nodes[i].Token = m.Admitted, m.Token
+			if m.Move.Open() {
+				nodes[i].Detail = strings.TrimPrefix(nodes[i].Detail+"; moves to "+m.Move.To.String(), "; ")
+			}
 		}
 	}
 	slices.SortFunc(nodes, func(a, b siteNode) int {
