@@ -45,6 +45,7 @@ func TestSite(t *testing.T) {
 		{"server away", (*plant).serverAway},
 		{"agent cut", (*plant).agentCut},
 		{"remove and replace", (*plant).removeAndReplace},
+		{"the only server moves", (*plant).moveServer},
 	})
 }
 

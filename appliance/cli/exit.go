@@ -61,6 +61,7 @@ const (
 	CodeNotMember     Code = 54
 	CodeNotApproved   Code = 55
 	CodePath          Code = 56
+	CodeTakenBack     Code = 59
 	CodeNotBackup     Code = 60
 	CodeBackupCut     Code = 61
 	CodeBackupAltered Code = 62
@@ -133,6 +134,7 @@ func sentinelCodes() []struct {
 		{join.ErrUsedToken, CodeUsedToken},
 		{join.ErrRevokedToken, CodeRevokedToken},
 		{join.ErrWrongRole, CodeTokenRole},
+		{join.ErrWrongNode, CodeNameTaken},
 		{join.ErrImpostor, CodeImpostor},
 		{join.ErrNoServer, CodeNoServer},
 		{join.ErrVersion, CodeVersion},
@@ -144,6 +146,7 @@ func sentinelCodes() []struct {
 		{join.ErrNotMember, CodeNotMember},
 		{join.ErrNotApproved, CodeNotApproved},
 		{join.ErrPath, CodePath},
+		{join.ErrMoving, CodeBusy},
 		{backup.ErrNotBackup, CodeNotBackup},
 		{backup.ErrTruncated, CodeBackupCut},
 		{backup.ErrAltered, CodeBackupAltered},

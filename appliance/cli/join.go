@@ -396,6 +396,7 @@ func explainJoin(err error) error {
 		{join.ErrNameTaken, "choose another with --name, or remove the old node on a server: appliance node remove NAME"},
 		{join.ErrAddressTaken, "give this machine another address, or remove the old node on a server: appliance node remove NAME"},
 		{join.ErrNotApproved, "ask who refused it; `appliance node approve` on a server changes that"},
+		{join.ErrWrongNode, "give this machine that name with --name, or make a token that is good for any: appliance token create"},
 		{join.ErrWrongRole, "make a token for that role on a server: appliance token create --role"},
 	} {
 		if errors.Is(err, row.err) {

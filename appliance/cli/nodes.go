@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -24,15 +25,16 @@ import (
 func newNodeCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "node",
-		Short:   "List, drain and remove the nodes of the site",
+		Short:   "List, drain, remove and replace the nodes of the site",
 		GroupID: groupLook,
 		Long:    `Shows and changes which machines make up the site. Run on a server.`,
 		Example: `  appliance node list
   appliance node drain press2      before work on that machine
   appliance node uncordon press2   after it
-  appliance node remove press2`,
+  appliance node remove press2
+  appliance node replace press3    another machine takes its place`,
 	}
-	cmd.AddCommand(newNodeListCommand(env), newNodeShowCommand(env), newNodeLabelCommand(env), newNodeRemoveCommand(env), newNodeApproveCommand(env), newNodeRefuseCommand(env),
+	cmd.AddCommand(newNodeListCommand(env), newNodeShowCommand(env), newNodeLabelCommand(env), newNodeRemoveCommand(env), newNodeReplaceCommand(env), newNodeApproveCommand(env), newNodeRefuseCommand(env),
 		newNodeKubectlCommand(env, "cordon", "Let no new pods onto a node", "Keeps new pods off the node; those that run there go on."),
 		newNodeKubectlCommand(env, "uncordon", "Let pods onto a node again", "Takes back `cordon` and `drain`."),
 		newNodeKubectlCommand(env, "drain", "Move the pods of a node elsewhere", "Keeps new pods off the node and moves those that run there, as far as their disruption budgets allow. Pods of the\nplatform that every node has stay.", drainFlags...),
@@ -162,6 +164,9 @@ func siteNodes(registered []corev1.Node, members []join.Member) []siteNode {
 			nodes = append(nodes, siteNode{Name: m.Name, Role: m.Role, Address: m.Address, State: "joining", Joined: m.Admitted, Token: m.Token})
 		} else {
 			nodes[i].Joined, nodes[i].Token = m.Admitted, m.Token
+			if m.Move.Open() {
+				nodes[i].Detail = strings.TrimPrefix(nodes[i].Detail+"; moves to "+m.Move.To.String(), "; ")
+			}
 		}
 	}
 	slices.SortFunc(nodes, func(a, b siteNode) int {

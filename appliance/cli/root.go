@@ -27,6 +27,7 @@ func commands() []func(*Env) *cobra.Command {
 		newJoinCommand,
 		newTokenCommand,
 		newNodeCommand,
+		newReaddressCommand,
 		newBackupCommand,
 		newServerCommand,
 		newResetCommand,

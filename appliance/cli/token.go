@@ -100,6 +100,14 @@ and can be typed: capitals, spaces and line breaks do not matter, and a typing e
 	return cmd
 }
 
+func checkTTL(ttl time.Duration) error {
+	const longest = 30 * 24 * time.Hour
+	if ttl < time.Minute || ttl > longest {
+		return Exit(CodeUsage, fmt.Errorf("--ttl %s: want 1m to %s", ttl, longest))
+	}
+	return nil
+}
+
 // tokenReport is the JSON form of a new token.
 type tokenReport struct {
 	Token string `json:"token"`
@@ -107,10 +115,11 @@ type tokenReport struct {
 }
 
 func (f *tokenCreateFlags) run(ctx context.Context, env *Env) error {
-	const longest, most = 30 * 24 * time.Hour, 1000
+	const most = 1000
+	if err := checkTTL(f.ttl); err != nil {
+		return err
+	}
 	switch {
-	case f.ttl < time.Minute || f.ttl > longest:
-		return Exit(CodeUsage, fmt.Errorf("--ttl %s: want 1m to %s", f.ttl, longest))
 	case f.uses < 1 || f.uses > most:
 		return Exit(CodeUsage, fmt.Errorf("--uses %d: want 1 to %d", f.uses, most))
 	case f.role != string(config.RoleAgent) && f.role != string(config.RoleServer):

@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ func (p Params) prepareEtcd(ctx context.Context, config string) error {
 	if err != nil {
 		return err
 	}
+	p.announceSeat(ctx, config)
 	return p.writeEtcdConfig(config, start)
 }
 
@@ -152,6 +154,24 @@ func (p Params) allMembers() []string { return append(thisMember(), p.otherMembe
 // seat is this server among the members.
 func (p Params) seat() []string {
 	return []string{"--name", p.Etcd.NodeName, "--peer", peerURL(p.Etcd.Address)}
+}
+
+// TakeSeat has the other members find this one at its node's address. One that has had no other is found there.
+func (p Params) TakeSeat(ctx context.Context) error {
+	_, err := tool[Member](ctx, p, p.allMembers(), "seat", p.seat()...)
+	return err
+}
+
+// announceSeat does so before etcd listens at another address than when it last ran, if the others can be asked. A server that
+// is alone, or whose others are away, does it once it runs.
+func (p Params) announceSeat(ctx context.Context, config string) {
+	last, err := os.ReadFile(config)
+	if err != nil || len(p.Etcd.Others()) == 0 || bytes.Contains(last, []byte("listen-peer-urls: "+peerURL(p.Etcd.Address)+"\n")) {
+		return
+	}
+	if _, err := tool[Member](ctx, p, p.otherMembers(), "seat", p.seat()...); err != nil {
+		p.Log.Warn("the other members of the datastore have not heard of this one's address yet", "error", err)
+	}
 }
 
 func peerURL(a netip.Addr) string { return fmt.Sprintf("https://%s:%d", a, PeerPort) }

@@ -46,6 +46,11 @@ func (m *etcdMember) maintain(ctx context.Context) error {
 	if own < 0 {
 		return errors.New("this server is not a member of the datastore")
 	}
+	if members[own].Peer != peerURL(m.params.Etcd.Address) {
+		if err := m.params.TakeSeat(ctx); err != nil {
+			return err
+		}
+	}
 	if mayDefragment(members, own, time.Now()) {
 		m.params.Log.Info("datastore is defragmented", "bytes", members[own].Bytes, "inUse", members[own].InUse)
 		if _, err := tool[struct{}](ctx, m.params, thisMember(), "defrag"); err != nil {

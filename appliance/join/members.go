@@ -33,6 +33,7 @@ type Member struct {
 	Keys []Key `json:"keys,omitempty"`
 	// Removed members are kept until their machine has heard of it.
 	Removed *time.Time `json:"removed,omitempty"`
+	Move    *Move      `json:"move,omitempty"` // the last one
 }
 
 // maxKeys is how many of its own earlier keys a node may still use: an answer with a new certificate can get lost.

@@ -23,6 +23,7 @@ var (
 	ErrExpiredToken = errors.New("the join token has expired")
 	ErrUsedToken    = errors.New("the join token has been used as often as it may be")
 	ErrRevokedToken = errors.New("the join token was revoked")
+	ErrWrongNode    = errors.New("the join token is for another node")
 	ErrWrongRole    = errors.New("the join token is for another role")
 )
 
@@ -42,6 +43,7 @@ type Record struct {
 	Hash    string      `json:"hash"` // hexadecimal SHA-256 of the secret
 	Role    config.Role `json:"role"`
 	Note    string      `json:"note,omitempty"`
+	Node    string      `json:"node,omitempty"` // the only name for which it is good; empty for any
 	Created time.Time   `json:"created"`
 	Expires time.Time   `json:"expires"`
 	MaxUses int         `json:"maxUses"`
@@ -81,11 +83,18 @@ func (g Registry) records() records[Record] {
 
 // Create makes a token good for a time and a number of machines, and forgets those that ended long ago.
 func (g Registry) Create(ctx context.Context, t Token, ttl time.Duration, uses int, note string) (Record, error) {
+	return g.add(ctx, t, ttl, Record{MaxUses: uses, Note: note})
+}
+
+// CreateFor makes a token good for a time and for one machine, which takes that name.
+func (g Registry) CreateFor(ctx context.Context, node string, t Token, ttl time.Duration) (Record, error) {
+	return g.add(ctx, t, ttl, Record{MaxUses: 1, Node: node, Note: "takes the place of " + node})
+}
+
+func (g Registry) add(ctx context.Context, t Token, ttl time.Duration, record Record) (Record, error) {
 	hash, now := t.Secret.Hash(), g.Clock.now()
-	record := Record{
-		ID: t.ID.String(), Hash: hex.EncodeToString(hash[:]), Role: t.Role, Note: note,
-		Created: now, Expires: now.Add(ttl), MaxUses: uses,
-	}
+	record.ID, record.Hash, record.Role = t.ID.String(), hex.EncodeToString(hash[:]), t.Role
+	record.Created, record.Expires = now, now.Add(ttl)
 	old, err := g.List(ctx)
 	if err != nil {
 		return record, err
@@ -150,6 +159,9 @@ func (r Record) admits(secret Secret, role config.Role, by Use, now time.Time) e
 	}
 	if err := r.Refusal(by, now); err != nil {
 		return err
+	}
+	if r.Node != "" && r.Node != by.Node {
+		return fmt.Errorf("%w: it is for the node %s, this one is to be %s", ErrWrongNode, r.Node, by.Node)
 	}
 	if r.Role != role {
 		return fmt.Errorf("%w: it is for a node of role %s, this one is to be of role %s", ErrWrongRole, r.Role, role)

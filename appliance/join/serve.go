@@ -33,6 +33,7 @@ const (
 	renewPath   = "/node/v1/renew"
 	leftPath    = "/node/v1/left"
 	reportPath  = "/node/v1/report"
+	movePath    = "/node/v1/move"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -48,6 +49,9 @@ type Site interface {
 	Servers(ctx context.Context, c Caller) (Servers, error)
 	// Report is how a node is now.
 	Report(ctx context.Context, c Caller, s api.Status) error
+	// Move is the last change of the node's address, nil if there was none. ReportMove is what the node tells of it.
+	Move(ctx context.Context, c Caller) (*Move, error)
+	ReportMove(ctx context.Context, c Caller, r MoveReport) error
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
 }
@@ -130,6 +134,25 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 		}
 		if err == nil {
 			err = site.Report(r.Context(), node, status)
+		}
+		writeAnswer(w, struct{}{}, err)
+	})
+	mux.HandleFunc("GET "+movePath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		var move *Move
+		if err == nil {
+			move, err = site.Move(r.Context(), node)
+		}
+		writeAnswer(w, move, err)
+	})
+	mux.HandleFunc("POST "+movePath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authority)
+		var report MoveReport
+		if err == nil {
+			report, err = read[MoveReport](w, r)
+		}
+		if err == nil {
+			err = site.ReportMove(r.Context(), node, report)
 		}
 		writeAnswer(w, struct{}{}, err)
 	})

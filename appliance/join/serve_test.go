@@ -39,6 +39,8 @@ type desk struct {
 	admit   func(ctx context.Context, a Application) (Admission, error) // ctx is the request's
 	servers func(node string) (Servers, error)
 	renew   func(node string, r Renewal) (Renewed, error)
+	move    func(node string) (*Move, error)
+	moved   func(node string, r MoveReport) error
 
 	mu           sync.Mutex
 	hellos       int
@@ -79,6 +81,20 @@ func (d *desk) Admit(ctx context.Context, a Application) (Admission, error) {
 		return Admission{}, nil
 	}
 	return d.admit(ctx, a)
+}
+
+func (d *desk) Move(_ context.Context, c Caller) (*Move, error) {
+	if d.noteNode(c.Name); d.move == nil {
+		return nil, nil //nolint:nilnil // there was none
+	}
+	return d.move(c.Name)
+}
+
+func (d *desk) ReportMove(_ context.Context, c Caller, r MoveReport) error {
+	if d.noteNode(c.Name); d.moved == nil {
+		return nil
+	}
+	return d.moved(c.Name, r)
 }
 
 func (d *desk) Servers(_ context.Context, c Caller) (Servers, error) {
@@ -549,6 +565,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"wrong-role": ErrWrongRole, "name-taken": ErrNameTaken, "address-taken": ErrAddressTaken, "not-possible": ErrNotPossible,
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "too-many": ErrTooMany,
 		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
+		"unreachable": ErrUnreachable, "wrong-node": ErrWrongNode,
 	}
 	for _, f := range failures {
 		if f.status < 400 || f.status > 499 || !errors.Is(f.err, known[f.code]) {
@@ -567,6 +584,8 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		admit:   func(_ context.Context, a Application) (Admission, error) { return Admission{}, known[a.Node] },
 		servers: func(node string) (Servers, error) { return Servers{}, known[node] },
 		renew:   func(node string, _ Renewal) (Renewed, error) { return Renewed{}, known[node] },
+		move:    func(node string) (*Move, error) { return nil, known[node] },
+		moved:   func(node string, _ MoveReport) error { return known[node] },
 	})
 	for code, want := range known {
 		t.Run(code, func(t *testing.T) {
@@ -577,6 +596,8 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 				"admit":   func() error { return empty(machine.Admit(t.Context(), Application{Node: code})) },
 				"servers": func() error { return empty(node.Servers(t.Context())) },
 				"renew":   func() error { return empty(node.Renew(t.Context(), Renewal{})) },
+				"move":    func() error { return empty(node.Move(t.Context())) },
+				"moved":   func() error { return node.ReportMove(t.Context(), MoveReport{}) },
 			}
 			if errors.Is(want, ErrUnknownToken) {
 				delete(calls, "consult") // is slow, and has a test of its own

@@ -72,6 +72,9 @@ func (l Layout) Journal() string { return l.state("journal") }
 // Servers is what a node that joined knows of the site's servers.
 func (l Layout) Servers() string { return l.state("servers.json") }
 
+// AddressChange tells how far the last change of the node's address has come.
+func (l Layout) AddressChange() string { return l.state("address.json") }
+
 // Logs holds a rotated log per component, and the audit log.
 func (l Layout) Logs() string { return l.state("logs") }
 

@@ -50,7 +50,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		return nil, err
 	}
 	n.balancer = n.newBalancer()
-	return []component.Unit{
+	return append([]component.Unit{
 		n.balancerUnit(),
 		n.imageSourcesUnit(client),
 		runtime.Containerd(n.runtimeParams()),
@@ -60,7 +60,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		network.Proxy(net),
 		n.nodeUnit(client),
 		n.membershipUnit(n.refresh, membershipInterval),
-	}, nil
+	}, n.moveUnits(n.reportDone, nil)...), nil
 }
 
 // refresh brings the list of servers and the certificates up to date, and tells all servers how this node is.
@@ -84,7 +84,10 @@ func (n *node) refresh(ctx context.Context) error {
 		return err
 	}
 	n.reportTo(ctx, slices.DeleteFunc(n.otherServers(), func(a netip.Addr) bool { return a == client.Server.Addr() }))
-	return n.renew(ctx, client)
+	if err := n.renew(ctx, client); err != nil {
+		return err
+	}
+	return n.follow(ctx, client, func(ctx context.Context) error { return n.renew(ctx, client) })
 }
 
 // leave cleans the machine as `appliance reset` does, which stops this daemon. A process of its own does it. The site is
@@ -109,7 +112,7 @@ func (n *node) leave(tell func() error) error {
 
 // renew replaces the certificates that are due.
 func (n *node) renew(ctx context.Context, client *join.Client) error {
-	due, err := n.pki.Due(n.leaves)
+	due, err := n.pki.Due(n.allLeaves())
 	if err != nil || len(due) == 0 {
 		return err
 	}

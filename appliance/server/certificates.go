@@ -31,6 +31,10 @@ const (
 
 // allLeaves lists every certificate of this node.
 func (n *node) allLeaves() []pki.Leaf {
+	return alsoAt(n.ownLeaves(), n.derived.Address, n.otherAddress())
+}
+
+func (n *node) ownLeaves() []pki.Leaf {
 	leaves := WorkerLeaves(n.derived.NodeName, n.derived.Address, n.Config.Node.Role)
 	if n.isAgent() {
 		return leaves
@@ -59,7 +63,7 @@ func (n *node) applicationAddresses() []netip.Addr {
 // ensureCertificates issues what is missing or due, and rewrites the operator's kubeconfig when its
 // certificate changed. It tells whether it issued any.
 func (n *node) ensureCertificates() (changed bool, err error) {
-	issued, err := n.pki.Ensure(n.leaves)
+	issued, err := n.pki.Ensure(n.allLeaves())
 	if err != nil {
 		return false, err
 	}

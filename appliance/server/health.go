@@ -39,7 +39,7 @@ func (n *node) watchHealth(ctx context.Context) {
 		n.judgeAddress()
 		n.judgeClock()
 		n.judgeVIPs(n.vipStatus())
-		if entries, err := n.pki.Inventory(n.leaves); err == nil {
+		if entries, err := n.pki.Inventory(n.allLeaves()); err == nil {
 			n.judgeCertificates(entries)
 		}
 	}

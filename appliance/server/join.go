@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -49,11 +48,20 @@ func (n *node) newSite(c client.Client) *site {
 	return &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
 }
 
-func (s *site) nodeAPIUnit() component.Unit {
+// nodeAPIUnits are the node API at each address that this server has as a node.
+func (s *site) nodeAPIUnits() []component.Unit {
+	units := []component.Unit{s.nodeAPIUnit(nodeAPIName, s.derived.Address)}
+	if other := s.otherAddress(); other.IsValid() {
+		units = append(units, s.nodeAPIUnit(nodeAPIName+"-former", other))
+	}
+	return units
+}
+
+func (s *site) nodeAPIUnit(name string, at netip.Addr) component.Unit {
 	id := join.Identity{Pair: s.nodePair, Authority: s.pki.Authority(pki.NodeCA).Cert}
-	address := net.JoinHostPort(s.derived.Address.String(), strconv.Itoa(join.DefaultPort))
+	address := netip.AddrPortFrom(at, join.DefaultPort).String()
 	return component.Unit{New: func() component.Component {
-		return component.Task{TaskName: nodeAPIName, Do: func(ctx context.Context, ready func()) error {
+		return component.Task{TaskName: name, Do: func(ctx context.Context, ready func()) error {
 			return join.Serve(ctx, address, id, s, s.Log, ready)
 		}}
 	}}
@@ -191,7 +199,7 @@ func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, er
 			replaces = true
 			continue
 		}
-		if slices.ContainsFunc(node.Status.Addresses, func(n corev1.NodeAddress) bool { return n.Address == a.Address.String() }) {
+		if hasAddress(&node, a.Address) {
 			return false, fmt.Errorf("%w: %s is %s", join.ErrAddressTaken, a.Address, node.Name)
 		}
 	}
@@ -200,6 +208,9 @@ func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, er
 		return false, err
 	}
 	for _, m := range members {
+		if m.Removed == nil && m.Name != a.Node && m.Move.Open() && m.IsAt(a.Address) {
+			return false, fmt.Errorf("%w: %s is moving from %s to %s", join.ErrAddressTaken, m.Name, m.Move.From, m.Move.To)
+		}
 		if registered[m.Name] || m.Removed != nil || time.Since(m.Admitted) > joiningFor {
 			continue
 		}
@@ -211,6 +222,10 @@ func (s *site) clash(ctx context.Context, a join.Application) (replaces bool, er
 		}
 	}
 	return replaces, nil
+}
+
+func hasAddress(node *corev1.Node, a netip.Addr) bool {
+	return slices.ContainsFunc(node.Status.Addresses, func(n corev1.NodeAddress) bool { return n.Address == a.String() })
 }
 
 // reach tries the machine's ports from here.
@@ -335,7 +350,11 @@ func (s *site) Renew(ctx context.Context, c join.Caller, r join.Renewal) (join.R
 	if err != nil {
 		return join.Renewed{}, err
 	}
-	certificates, err := s.sign(WorkerLeaves(member.Name, member.Address, member.Role), r.Requests)
+	leaves := WorkerLeaves(member.Name, member.Address, member.Role)
+	for _, also := range member.Addresses() {
+		leaves = alsoAt(leaves, member.Address, also)
+	}
+	certificates, err := s.sign(leaves, r.Requests)
 	if err != nil {
 		return join.Renewed{}, err
 	}
@@ -372,6 +391,7 @@ func (s *site) Report(ctx context.Context, c join.Caller, status api.Status) err
 		s.reports = map[string]api.Report{}
 	}
 	s.reports[c.Name] = api.Report{Received: time.Now().UTC(), Status: status}
+	s.noteSeen(ctx, c.Name)
 	return nil
 }
 

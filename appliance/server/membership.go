@@ -78,7 +78,7 @@ func (n *node) keepServers(servers join.Servers) error {
 func (n *node) otherServers() []netip.Addr {
 	var out []netip.Addr
 	for _, at := range n.knownServers().Node {
-		if at.Addr() != n.derived.Address {
+		if at.Addr() != n.derived.Address && at.Addr() != n.otherAddress() {
 			out = append(out, at.Addr())
 		}
 	}
@@ -184,6 +184,7 @@ func (s *site) refresh(ctx context.Context) error {
 	}
 	if err == nil {
 		s.reportTo(ctx, s.otherServers())
+		err = s.follow(ctx, ownMove{s}, s.certify)
 	}
 	return err
 }
@@ -201,7 +202,7 @@ func (s *site) enroll(ctx context.Context) error {
 		return s.members.Put(ctx, join.Member{Name: name, Address: address, Role: config.RoleServer, Admitted: time.Now().UTC(), Keys: []join.Key{key}})
 	case err != nil:
 		return err
-	case member.Role != config.RoleServer || member.Address != address:
+	case member.Role != config.RoleServer || !member.IsAt(address):
 		return fmt.Errorf("%w: %s is an %s at %s", join.ErrNotMember, name, member.Role, member.Address)
 	case slices.Contains(member.Keys, key):
 		return nil
@@ -228,12 +229,21 @@ func (s *site) currentServers(ctx context.Context) (join.Servers, error) {
 		return join.Servers{}, err
 	}
 	addresses := []netip.Addr{s.derived.Address}
+	var former []netip.Addr // of servers that are on their way to another
 	for _, m := range members {
-		if m.Role == config.RoleServer && m.Removed == nil && m.Address != s.derived.Address {
-			addresses = append(addresses, m.Address)
+		if m.Role != config.RoleServer || m.Removed != nil {
+			continue
 		}
+		at := m.Addresses()
+		addresses, former = append(addresses, at[0]), append(former, at[1:]...)
 	}
 	slices.SortFunc(addresses, netip.Addr.Compare)
+	addresses = slices.Compact(addresses)
+	for _, a := range former {
+		if !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
 	return serversAt(addresses...), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +21,7 @@ func branch(t *testing.T) *site {
 	t.Helper()
 	s, _ := office(t)
 	s.Config.Datastore.Store = config.StoreEtcd
-	s.leaves = s.allLeaves()
-	if _, err := s.pki.Ensure(s.leaves); err != nil {
+	if _, err := s.pki.Ensure(s.allLeaves()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.openServers(); err != nil {
@@ -178,6 +178,36 @@ func TestStandbyIsReady(t *testing.T) {
 		s.standby.Store(true)
 		if got := s.isMissing(waiting(c.name)); got != c.standby {
 			t.Errorf("%s of a standby: %t", c.name, got)
+		}
+	}
+}
+
+// While a server has two addresses both are listed, the new one first.
+func TestServersOnTheMove(t *testing.T) {
+	t.Parallel()
+	s := branch(t)
+	mover := serverMember("node3", "192.0.2.9")
+	for _, c := range []struct {
+		state join.MoveState
+		want  string
+	}{
+		{join.MoveAsked, "192.0.2.9 192.0.2.11"},
+		{join.MoveTrying, "192.0.2.11 192.0.2.42 192.0.2.9"},
+		{join.MoveFailed, "192.0.2.9 192.0.2.11"},
+	} {
+		mover.Move = &join.Move{From: mover.Address, To: netip.MustParseAddr("192.0.2.42"), State: c.state}
+		for _, m := range []join.Member{serverMember("node1", "192.0.2.11"), mover} {
+			if err := s.members.Put(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.currentServers(t.Context())
+		var list []string
+		for _, at := range got.Node {
+			list = append(list, at.Addr().String())
+		}
+		if strings.Join(list, " ") != c.want || err != nil {
+			t.Errorf("%s: %v (%v), want %s", c.state, list, err, c.want)
 		}
 	}
 }

@@ -52,7 +52,6 @@ func imagined(t *testing.T) *node {
 	if n.pki, err = pki.Open(n.layout.PKI(), time.Time{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	n.leaves = n.allLeaves()
 	return n
 }
 
@@ -60,7 +59,7 @@ func TestEveryLeafHasItsOwnName(t *testing.T) {
 	t.Parallel()
 	n := imagined(t)
 	seen := map[string]bool{}
-	for _, l := range n.leaves {
+	for _, l := range n.allLeaves() {
 		if seen[l.Name] || n.pki.Authority(l.Name) != nil {
 			t.Errorf("two certificates are named %s", l.Name)
 		}
@@ -119,7 +118,6 @@ func checkUnits(t *testing.T, store config.Store) []string {
 	t.Helper()
 	n := withVIPs(imagined(t))
 	n.Config.Datastore.Store = store
-	n.leaves = n.allLeaves()
 	if err := n.openServers(); err != nil {
 		t.Fatal(err)
 	}

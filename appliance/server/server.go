@@ -16,6 +16,7 @@ import (
 
 	"gopkg.in/natefinch/lumberjack.v2"
 
+	"islet/appliance/address"
 	"islet/appliance/api"
 	"islet/appliance/balancer"
 	"islet/appliance/cgroup"
@@ -65,7 +66,6 @@ type node struct {
 	facts      host.Facts
 	groups     *cgroup.Tree
 	pki        *pki.Store
-	leaves     []pki.Leaf
 	engines    engine.Result
 	images     *runtime.Images
 	addons     addonSet
@@ -85,6 +85,8 @@ type node struct {
 	logs    map[string]*lumberjack.Logger
 	reports map[string]api.Report // on servers: of the other nodes, by name
 	servers join.Servers          // of the site, this one included
+	change  address.Change        // of this node's address, the last one
+	seen    map[string]bool       // on servers: agents that have found this one at its new address, while it moves
 }
 
 // Run runs the node until ctx is cancelled, then stops it in order. Pods are not stopped: they go on
@@ -96,6 +98,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if err := n.resumeMove(); err != nil {
+		return err
+	}
 	if err := n.prepare(ctx); err != nil {
 		return err
 	}
@@ -195,6 +200,7 @@ func (n *node) prepare(ctx context.Context) error {
 	if n.facts, err = host.Gather(ctx); err != nil {
 		n.Log.Warn("some facts about this machine are missing", "error", err)
 	}
+	n.seekMove(ctx)
 	if n.derived, err = config.Derive(n.Config, n.facts); err != nil {
 		return err
 	}
@@ -223,7 +229,6 @@ func (n *node) prepare(ctx context.Context) error {
 func (n *node) openPKI(built time.Time) (err error) {
 	if n.isAgent() {
 		err = n.openMembership(built)
-		n.leaves = n.allLeaves()
 		return err
 	}
 	if n.pki, err = pki.Open(n.layout.PKI(), built, nil); err != nil {
@@ -238,7 +243,6 @@ func (n *node) openPKI(built time.Time) (err error) {
 	if err := n.openServers(); err != nil {
 		return err
 	}
-	n.leaves = n.allLeaves()
 	_, err = n.ensureCertificates()
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // Status implements api.Daemon.
 func (n *node) Status() api.Status {
 	components := n.supervisor.Snapshot()
-	certificates, err := n.pki.Inventory(n.leaves)
+	certificates, err := n.pki.Inventory(n.allLeaves())
 	if err != nil {
 		n.Log.Warn("certificates not readable", "error", err)
 	}

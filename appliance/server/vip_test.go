@@ -18,7 +18,6 @@ func withVIPs(n *node) *node {
 	n.derived.APIVIP = config.VirtualAddress{Address: netip.MustParseAddr("192.0.2.100"), RouterID: 100}
 	n.derived.ApplicationsVIP = config.VirtualAddress{Address: netip.MustParseAddr("192.0.2.101"), RouterID: 101}
 	n.Config.Network.VIP.APINames = []string{"api.example.com"}
-	n.leaves = n.allLeaves()
 	return n
 }
 

@@ -79,9 +79,10 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		n.addonsUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
-		s.nodeAPIUnit(),
 		n.membershipUnit(s.refresh, serverInterval),
 	)
+	units = append(units, s.nodeAPIUnits()...)
+	units = append(units, n.moveUnits(ownMove{s}.ReportMove, s.seenByAll)...)
 	return append(units, n.vipUnits(apiReady)...), nil
 }
 

@@ -85,6 +85,19 @@ func TestGrowsAndShrinks(t *testing.T) {
 	alike(t, endpoints, a, b, c)
 
 	c.stop()
+	c.peer = freeURL(t, "http")
+	for range 2 {
+		if m := tool[datastore.Member](t, "seat", "--endpoints", endpoints, "--name", "c", "--peer", c.peer); m.Peer != c.peer || m.Name != "c" {
+			t.Errorf("c has moved to %+v", m)
+		}
+	}
+	if _, err := try[datastore.Member](t, "seat", "--endpoints", endpoints, "--name", "d", "--peer", c.peer); err == nil {
+		t.Error("a server that is no member has moved")
+	}
+	c.start(t)
+	alike(t, endpoints, a, b, c)
+
+	c.stop()
 	for range 2 {
 		tool[struct{}](t, "remove", "--endpoints", endpoints, "--name", "c")
 	}

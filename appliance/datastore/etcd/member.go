@@ -145,3 +145,30 @@ func (c *cluster) evict(ctx context.Context, members []*etcdserverpb.Member, m *
 	}
 	return nil
 }
+
+// moveTo has the other members find the one of that name at another URL. One that is there already stays as it is.
+func (c *cluster) moveTo(ctx context.Context, s seat) (datastore.Member, error) {
+	if s.name == "" || s.peer == "" {
+		return datastore.Member{}, errors.New("--name and --peer are needed")
+	}
+	members, err := c.members(ctx)
+	if err != nil {
+		return datastore.Member{}, err
+	}
+	at := slices.IndexFunc(members, func(m *etcdserverpb.Member) bool { return m.Name == s.name })
+	if at < 0 {
+		return datastore.Member{}, fmt.Errorf("%s is not a member", s.name)
+	}
+	m := members[at]
+	if !slices.Equal(m.PeerURLs, []string{s.peer}) {
+		err := c.change(ctx, c.voters(members), rpctypes.ErrUnhealthy, func(ctx context.Context, client *clientv3.Client) error {
+			_, err := client.MemberUpdate(ctx, m.ID, []string{s.peer})
+			return err
+		})
+		if err != nil {
+			return datastore.Member{}, fmt.Errorf("change the URL of %s from %s to %s: %w", s.name, m.PeerURLs[0], s.peer, err)
+		}
+		m.PeerURLs = []string{s.peer}
+	}
+	return memberOf(m), nil
+}

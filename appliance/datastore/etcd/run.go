@@ -33,6 +33,7 @@ var verbs = map[string]verb{
 	"snapshot":      runSnapshot,
 	"add":           onSeat((*cluster).add),
 	"remove":        onSeat((*cluster).remove),
+	"seat":          onSeat((*cluster).moveTo),
 }
 
 // Run is the etcd-tool program. On files, while nothing else uses them:
@@ -51,6 +52,7 @@ var verbs = map[string]verb{
 //	status                       []datastore.MemberStatus
 //	add --name NAME --peer URL   datastore.Addition
 //	remove --name NAME           removes it; or --peer URL
+//	seat --name NAME --peer URL  has the others find it there; datastore.Member
 //	promote                      datastore.Promotion
 //	digest                       datastore.Digest
 //	disarm                       takes back the alarms for lack of space

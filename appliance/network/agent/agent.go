@@ -13,9 +13,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -102,13 +104,14 @@ func (c Config) run(ctx context.Context, client kubernetes.Interface) error {
 	return err
 }
 
-// awaitSubnet waits until the node is registered and has its part of the pod network.
+// awaitSubnet waits until the node is registered at its address and has its part of the pod network. One that had another
+// address is there under that until the kubelet has said otherwise, and the policy engine takes it from there.
 func (c Config) awaitSubnet(ctx context.Context, client kubernetes.Interface) (netip.Prefix, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		node, err := client.CoreV1().Nodes().Get(ctx, c.NodeName, metav1.GetOptions{})
-		if err == nil && node.Spec.PodCIDR != "" {
+		if err == nil && node.Spec.PodCIDR != "" && c.isAt(node) {
 			return netip.ParsePrefix(node.Spec.PodCIDR)
 		}
 		select {
@@ -117,6 +120,10 @@ func (c Config) awaitSubnet(ctx context.Context, client kubernetes.Interface) (n
 		case <-tick.C:
 		}
 	}
+}
+
+func (c Config) isAt(node *corev1.Node) bool {
+	return slices.Contains(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: c.Address.String()})
 }
 
 // interfaceOf finds the device that has the node's address.

@@ -92,9 +92,11 @@ func TestAwaitSubnet(t *testing.T) {
 	registered := make(chan error, 1)
 	go func() { // the kubelet registers the node, then the controller manager gives it a subnet
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: c.NodeName}}
+		node.Spec.PodCIDR = "10.42.99.0/24" // of when it had another address
+		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.99"}}
 		_, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
 		if err == nil {
-			node.Spec.PodCIDR = s.PodCIDR.String()
+			node.Spec.PodCIDR, node.Status.Addresses[0].Address = s.PodCIDR.String(), c.Address.String()
 			_, err = client.CoreV1().Nodes().Update(t.Context(), node, metav1.UpdateOptions{})
 		}
 		registered <- err
