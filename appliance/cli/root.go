@@ -31,6 +31,8 @@ func commands() []func(*Env) *cobra.Command {
 		newServerCommand,
 		newResetCommand,
 		newStatusCommand,
+		newDoctorCommand,
+		newSupportBundleCommand,
 		newComponentCommand,
 		newDatastoreCommand,
 		newCertCommand,
