@@ -116,38 +116,46 @@ func (s *scanner) line(line string) string {
 		return Mark + end
 	}
 	s.block = 0
-	if at := keyBegins.FindStringIndex(text); at != nil {
-		if rest := text[at[1]:]; !strings.Contains(rest, "-----END") {
+	folded := strings.ToLower(text)
+	if strings.Contains(folded, "-----begin") {
+		text = keyInLine.ReplaceAllString(text, Mark)
+		if at := keyBegins.FindStringIndex(text); at != nil {
 			s.inKey = true
 			return text[:at[0]] + Mark + end
 		}
-		text = keyInLine.ReplaceAllString(text, Mark)
 	}
-	if bareBase64.MatchString(trimmed) { // a part of a key, or of a certificate, which nobody needs here
+	if len(trimmed) >= leastBase64 && bareBase64.MatchString(trimmed) { // a part of a key, or of a certificate, which nobody needs here
 		return Mark + end
 	}
-	if m := secretBlock.FindStringSubmatchIndex(text); m != nil && !harmlessName(text[m[4]:m[5]]) {
-		s.block = m[3] - m[2] + 1
-	}
 	was := s.named
-	s.named = secretVariable.MatchString(text)
+	s.named = false
+	if hasAny(folded, secretNeeds) {
+		if m := secretBlock.FindStringSubmatchIndex(text); m != nil && !harmlessName(text[m[4]:m[5]]) {
+			s.block = m[3] - m[2] + 1
+		}
+		s.named = strings.Contains(folded, "name") && secretVariable.MatchString(text)
+	}
 	if was {
 		text = variableValue.ReplaceAllString(text, "${1}"+Mark)
 	}
-	return s.redactor.text(text) + end
+	return s.redactor.text(text, folded) + end
 }
 
-func (r *Redactor) text(text string) string {
+// text takes out what stands on one line. folded is the line in lower case.
+func (r *Redactor) text(text, folded string) string {
 	if r.literals != nil {
 		text = r.literals.Replace(text)
 	}
-	folded := strings.ToLower(text)
 	for _, p := range patterns {
-		if slices.ContainsFunc(p.needs, func(need string) bool { return strings.Contains(folded, need) }) {
+		if hasAny(folded, p.needs) {
 			text = p.redact(text)
 		}
 	}
 	return text
+}
+
+func hasAny(folded string, needs []string) bool {
+	return slices.ContainsFunc(needs, func(need string) bool { return strings.Contains(folded, need) })
 }
 
 // pattern is one kind of secret. needs are words of which a text in lower case holds one, if it holds such a secret: most
@@ -166,20 +174,22 @@ var (
 	variableValue  = regexp.MustCompile(`(?i)(\bvalue["']?\s*[:=]\s*).*`)
 )
 
+const leastBase64 = 60 // of the lines of PEM, which have 64
+
 const secretWords = `password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|key[-_]data|access[-_]?key|credential|auth[-_]?pass|recovery[-_]?key|encryption[-_]?key`
 
 var secretNeeds = []string{"password", "passwd", "passphrase", "secret", "token", "api", "private", "key", "credential", "auth"}
 
 var patterns = []pattern{
 	{[]string{"age-secret-key-"}, replace(`(?i)AGE-SECRET-KEY-[0-9A-Z]+`, Mark)},
-	{[]string{"islet-0"}, replace(`(?i)islet-[ \t]*0[0-9a-z]{7}(?:[- \t]*[0-9a-z]{1,8}){5,}`, Mark)}, // join.Token, also as people type it
-	{[]string{"eyj"}, replace(`eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*`, Mark)},                              // RFC 7519
+	{[]string{"islet"}, replace(`(?i)islet[- \t]+0[0-9a-z]{7}(?:[- \t]*[0-9a-z]{1,8}){5,}`, Mark)}, // join.Token, also as people type it
+	{[]string{"eyj"}, replace(`eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*`, Mark)},                            // RFC 7519
 	{[]string{"bearer", "basic"}, replace(`(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}`, "${1}${2}"+Mark)},
-	{[]string{"authorization", "cookie", "x-auth"}, replace(`(?i)((?:authorization|cookie|x-auth[\w-]*)\\*["']?\s*[:=]\s*[\[\\"']*)[^"'\\\]\r\n]+`, "${1}"+Mark)},
+	{[]string{"authorization", "cookie", "x-auth"}, replace(`(?i)((?:^|[^/\w-])(?:(?:proxy-)?authorization|(?:set-)?cookie|x-auth[\w-]*)\\*["']?\s*[:=]\s*[\[\\"']*)[^"'\\\]\r\n]+`, "${1}"+Mark)},
 	{[]string{"://"}, replace(`(://[^/\s:@"']*):[^/\s@"']+@`, "${1}:"+Mark+"@")},
-	{[]string{"$"}, replace(`\$(?:2[abxy]|[156y]|argon2\w*|scrypt)\$[\w./$=,+-]{8,}`, Mark)}, // crypt(5)
-	{[]string{"auth"}, replace(`("auth\\*"\s*:\s*\\*")[\w+/=]{8,}`, "${1}"+Mark)},            // containers-auth.json(5)
-	{[]string{"."}, replace(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`, Mark)},                          // a bootstrap token of Kubernetes
+	{[]string{"$"}, replace(`\$(?:2[abxy]|[156y]|argon2\w*|scrypt)\$[\w./$=,+-]{8,}`, Mark)},   // crypt(5)
+	{[]string{"auth"}, replace(`("auth\\*"\s*:\s*\\*")[\w+/=]{8,}`, "${1}"+Mark)},              // containers-auth.json(5)
+	{[]string{"."}, replace(`(^|[^\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?:$|[^\w.-])`, "${1}"+Mark)}, // a bootstrap token of Kubernetes
 	{secretNeeds, namedValues},
 }
 
@@ -191,7 +201,7 @@ func replace(expression, by string) func(string) string {
 var (
 	// A name, what stands between it and its value, and the value: in double quotes, in single ones, in escaped ones, or bare.
 	assignment = regexp.MustCompile(`(?i)([\w.-]*(?:` + secretWords + `)[\w.-]*)(\\*["']?\s*(?:[:=]|=>)\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|\\+"[^"\\]*|[^\s"'\\,;&{}\[\]()]+)`)
-	option     = regexp.MustCompile(`(?i)(--?[\w-]*(?:` + secretWords + `)[\w-]*)((?:["']?,)?\s+["']?|["'],["'])([^\s"',\]-][^\s"',\]]*)`)
+	option     = regexp.MustCompile(`(?i)((?:^|[\s"'\[(])--?[\w-]*(?:` + secretWords + `)[\w-]*)((?:["']?,)?\s+["']?|["'],["'])([^\s"',\]-][^\s"',\]]*)`)
 	harmless   = regexp.MustCompile(`(?i)^(?:["'\\]*(?:true|false|null|none|nil|\d{1,6}(?:\.\d+)?(?:ns|us|ms|s|m|h|d|%)?|` + regexp.QuoteMeta(Mark) + `)?["'\\]*)$`)
 	notSecret  = regexp.MustCompile(`(?i)(?:names?|files?|paths?|refs?|dir|ttl|id|ids|count|namespace|type|types|kind|version|controller|provider|providers|expires|expiration|seconds|size|usage|usages|review|reviews)$`)
 )

@@ -82,6 +82,8 @@ func TestLeavesTheRest(t *testing.T) {
 		"/apis/authentication.k8s.io/v1/tokenreviews 200\nGET https://10.0.0.1:6443/readyz?verbose\n",
 		"1.2.3.4:80 https://host:8443/path@x\nline without an end",
 		"\r\n\n",
+		`{"name":"legacy-service-account-token-cleaner","apiVersion":"v1","apiserver.latency.k8s.io/authorization":"1.1ms"}` + "\n",
+		"replicaset-controller metrics-server.18ba1f2e3d4c5b6a Created pod\n",
 	} {
 		if got := (&Redactor{}).String(text); got != text {
 			t.Errorf("%q became %q", text, got)

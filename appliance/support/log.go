@@ -71,6 +71,10 @@ func (a *archive) logs(ctx context.Context, logs []Log) error {
 		}
 		return cmp.Compare(x.Bytes, y.Bytes)
 	})
+	current := slices.IndexFunc(logs, func(l Log) bool { return l.Rotated })
+	if current < 0 {
+		current = len(logs)
+	}
 	for i, l := range logs {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -78,10 +82,7 @@ func (a *archive) logs(ctx context.Context, logs []Log) error {
 		if a.options.Told != nil {
 			a.options.Told(l.Name)
 		}
-		share := a.room() / int64(len(logs)-i)
-		if l.Rotated {
-			share = a.room()
-		}
+		share := a.room() / int64(max(1, current-i))
 		if err := a.log(l, share); err != nil {
 			return err
 		}
@@ -91,12 +92,15 @@ func (a *archive) logs(ctx context.Context, logs []Log) error {
 
 // log puts as much of the end of a log in as its share allows.
 func (a *archive) log(l Log, share int64) error {
+	if info, err := os.Stat(l.Path); err == nil {
+		l.Bytes = info.Size() // it has grown since
+	}
 	size := min(l.Bytes, logBytes)
 	for range attempts {
 		if size < min(leastBytes, l.Bytes) {
 			break
 		}
-		raw, err := tail(l.Path, size)
+		raw, left, err := tail(l.Path, l.Bytes, size)
 		if err != nil {
 			a.omit(l.Name, a.options.Redactor.String(err.Error()))
 			return nil
@@ -111,36 +115,33 @@ func (a *archive) log(l Log, share int64) error {
 		}
 		if int64(len(packed)) <= share {
 			f := File{Name: l.Name, Redacted: redacted}
-			if left := l.Bytes - int64(len(raw)); left > 0 {
+			if left > 0 {
 				f.Cut = fmt.Sprintf("the first %d of %d bytes", left, l.Bytes)
 			}
 			return a.put(f, text, packed)
 		}
-		size = min(size/2, int64(float64(size)*0.9*float64(max(share, 0))/float64(len(packed))))
+		size = int64(float64(size) * 0.95 * float64(max(share, 0)) / float64(len(packed)))
 	}
 	a.omit(l.Name, fmt.Sprintf("no room: its share of what is left is %d bytes, and it has %d", share, l.Bytes))
 	return nil
 }
 
-// tail is the end of a file, from the beginning of a line unless it is the whole file.
-func tail(path string, size int64) ([]byte, error) {
+// tail is the last size bytes of a file's first end ones, from the beginning of a line unless it is the whole, and how many bytes
+// are left out before it.
+func tail(path string, end, size int64) (raw []byte, left int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	from := max(0, info.Size()-size)
-	raw, err := io.ReadAll(io.NewSectionReader(f, from, size))
-	if from > 0 {
-		if _, rest, found := bytes.Cut(raw, []byte("\n")); found {
-			raw = rest
+	left = max(0, end-size)
+	raw, err = io.ReadAll(io.NewSectionReader(f, left, end-left))
+	if left > 0 {
+		if before, rest, found := bytes.Cut(raw, []byte("\n")); found {
+			left, raw = left+int64(len(before))+1, rest
 		}
 	}
-	return raw, err
+	return raw, left, err
 }
 
 // member is a gzip member with a part of a tar archive.
