@@ -333,6 +333,7 @@ require (
 	github.com/fluxcd/pkg/ssa v0.76.2
 	github.com/google/nftables v0.3.0
 	github.com/tyler-smith/go-bip39 v1.1.0
+	github.com/yuin/goldmark v1.8.7
 	go.uber.org/goleak v1.3.0
 	golang.org/x/mod v0.41.0
 	k8s.io/kube-proxy v0.0.0

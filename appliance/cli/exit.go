@@ -35,6 +35,7 @@ const (
 	CodeUnhealthy     Code = 14
 	CodeExists        Code = 15
 	CodeNotServer     Code = 16
+	CodeWarnings      Code = 17
 	CodeForeign       Code = 20
 	CodeTruncated     Code = 21
 	CodeAltered       Code = 22

@@ -32,6 +32,8 @@ func commands() []func(*Env) *cobra.Command {
 		newServerCommand,
 		newResetCommand,
 		newStatusCommand,
+		newDoctorCommand,
+		newSupportBundleCommand,
 		newComponentCommand,
 		newDatastoreCommand,
 		newCertCommand,
@@ -88,7 +90,8 @@ machines that have no network but their own. Everything it needs is inside this 
 		Example: `  appliance                          as root on a new machine: asks what it is to be, and does it
   appliance version                  what is inside this file
   appliance bundle verify FILE       check a file before carrying it on
-  appliance COMMAND --help           more on any command, with examples`,
+  appliance COMMAND --help           more on any command, with examples
+  appliance help TOPIC               the manual, which is inside this file`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -107,6 +110,7 @@ machines that have no network but their own. Everything it needs is inside this 
 	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Install and run:"},
 		&cobra.Group{ID: groupLook, Title: "Look and repair:"},
 		&cobra.Group{ID: groupTool, Title: "Files and tools:"})
+	root.SetHelpCommand(newHelpCommand(e))
 	for _, newCommand := range commands() {
 		root.AddCommand(newCommand(e))
 	}

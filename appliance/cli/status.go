@@ -17,7 +17,10 @@ import (
 )
 
 func newStatusCommand(env *Env) *cobra.Command {
-	var wait time.Duration
+	var (
+		wait, every time.Duration
+		watch       bool
+	)
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "Show this node on one screen: what runs, what is wrong, what to do",
@@ -26,17 +29,27 @@ func newStatusCommand(env *Env) *cobra.Command {
 		Long: `Shows this node: its components and addresses, the datastore, the certificates, and what is wrong with
 the next step for each problem. It asks the node daemon and works while Kubernetes is down.
 
-The exit code is 0 when everything is ready and nothing is wrong, ` + fmt.Sprint(int(CodeUnhealthy)) + ` otherwise.`,
+The exit code is 0 when everything is ready and nothing is wrong, ` + fmt.Sprint(int(CodeUnhealthy)) + ` otherwise.
+
+With --watch it goes on until Ctrl-C, also while the daemon is down: a terminal is drawn anew every second; elsewhere each
+change is a line, with -o json a line of JSON with the whole status.`,
 		Example: `  appliance status
+  appliance status --watch
   appliance status --wait 5m       wait until everything is ready
   appliance status -o json | jq .problems`,
 	}
 	format := AddFormatFlag(cmd)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this `long` for everything to be ready")
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing it until Ctrl-C")
+	cmd.Flags().DurationVar(&every, "every", time.Second, "with --watch, look again after this `long`")
+	cmd.MarkFlagsMutuallyExclusive("watch", "wait")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, err := daemon()
 		if err != nil {
 			return err
+		}
+		if watch {
+			return newStatusWatch(env, client, *format, max(every, 100*time.Millisecond)).run(cmd.Context())
 		}
 		status, err := waitReady(cmd.Context(), client, wait)
 		if err != nil {

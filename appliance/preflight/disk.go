@@ -15,9 +15,13 @@ const platformBytes = 3 * gibibyte
 
 // diskChecks look at the filesystem that the state directory is or will be on.
 func diskChecks(in Input) []Check {
+	return diskChecksWith(in, judgeBytes(int64(in.Config.Kubelet.Eviction.Disk), int64(in.Config.Storage.MinFree)))
+}
+
+func diskChecksWith(in Input, judgeFree func(space) verdict) []Check {
 	dir := host.Existing(in.Layout.StateDir)
 	return []Check{
-		check[space]{id: "disk-bytes", title: "Free disk space", probe: statSpace(dir), judge: judgeBytes(int64(in.Config.Kubelet.Eviction.Disk), int64(in.Config.Storage.MinFree))},
+		check[space]{id: "disk-bytes", title: "Free disk space", probe: statSpace(dir), judge: judgeFree},
 		check[space]{id: "disk-inodes", title: "Free inodes", probe: statSpace(dir), judge: judgeInodes(in.Config.Kubelet.Eviction.InodesPercent)},
 		check[host.Mount]{id: "disk-mount", title: "Mount options of the state directory", probe: mountOf(dir), judge: judgeMount},
 		check[time.Duration]{id: "disk-fsync", title: "Time to make a write safe", probe: measureFsync(dir), judge: judgeFsync},
@@ -47,7 +51,10 @@ func statSpace(dir string) func(context.Context) (space, error) {
 // judgeBytes adds what the platform takes to what must stay free, so that a fresh node does not
 // start by evicting its own pods.
 func judgeBytes(eviction, minFree int64) func(space) verdict {
-	least, good := platformBytes+eviction, platformBytes+max(eviction, minFree)+8*gibibyte
+	return judgeFree(platformBytes+eviction, platformBytes+max(eviction, minFree)+8*gibibyte)
+}
+
+func judgeFree(least, good int64) func(space) verdict {
 	return func(s space) verdict {
 		v := verdict{
 			status: limits{fail: float64(least), warn: float64(good)}.judge(float64(s.freeBytes)),

@@ -47,11 +47,15 @@ func judgeClock(build time.Time) func(time.Time) verdict {
 	}
 }
 
-// networkChecks compare the machine's links with the addressing plan.
+// networkChecks compare the machine's links with the addressing plan, and ask who has the virtual addresses.
 func networkChecks(in Input) []Check {
 	derived, _ := config.Derive(in.Config, in.Facts) // its problems are shown by the fits checks
+	return append(linkChecks(in, derived), vipChecks(in, derived)...)
+}
+
+func linkChecks(in Input, derived config.Derived) []Check {
 	link, address, _ := in.Facts.Holder(derived.Address)
-	return append([]Check{
+	return []Check{
 		fits(in, "node-name", "Name of this node", derived.NodeName, "node.name"),
 		fits(in, "node-address", "Address of this node", derived.Address.String(), "node.address"),
 		check[nodeLink]{id: "address-stable", title: "Stability of the address", probe: known(nodeLink{link, address}), judge: judgeStable},
@@ -59,7 +63,7 @@ func networkChecks(in Input) []Check {
 		fits(in, "network-backend", "Pod network between nodes", string(derived.Backend), "network.backend", "network.mtu"),
 		check[int]{id: "mtu", title: "Largest packet of pods", probe: known(derived.MTU), judge: judgeMTU},
 		check[*host.Route]{id: "default-route", title: "Default route", probe: known(in.Facts.DefaultRoute), judge: judgeRoute},
-	}, vipChecks(in, derived)...)
+	}
 }
 
 // nodeLink is the interface and address this node is known by; zero when there is none.

@@ -49,6 +49,26 @@ func TestChecksOnThisMachine(t *testing.T) {
 		t.Errorf("left behind %v (%v)", left, err)
 	}
 	t.Logf("%d checks in %v, worst is %s", len(checks), report.Took, report.Status)
+	installed := Installed(in)
+	if len(installed) > len(checks) || len(installed) < len(checks)-3 {
+		t.Errorf("%d checks of an installed node, %d of a bare machine", len(installed), len(checks))
+	}
+	for _, c := range installed {
+		if !ids[c.ID()] {
+			t.Errorf("%s is no check of a bare machine", c.ID())
+		}
+	}
+}
+
+func TestAnInstalledNodeNeedsNoRoomForItself(t *testing.T) {
+	t.Parallel()
+	s := space{dir: "/", freeBytes: platformBytes}
+	if got := judgeBytes(gibibyte, gibibyte)(s).status; got != Failed {
+		t.Errorf("a bare machine: %s", got)
+	}
+	if got := judgeFree(gibibyte, 2*gibibyte)(s).status; got != Passed {
+		t.Errorf("an installed node: %s", got)
+	}
 }
 
 func TestRunKeepsTheOrderAndTheWorst(t *testing.T) {
