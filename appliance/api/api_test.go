@@ -25,6 +25,7 @@ type node struct {
 	restarted []string
 	anew      bool
 	snapshot  func(ctx context.Context) (string, error)
+	order     RotationOrder
 }
 
 var now = time.Date(2026, 6, 1, 12, 0, 0, 123, time.UTC)
@@ -54,6 +55,11 @@ func (n *node) Restart(name string) error {
 }
 
 func (n *node) StartAnew() { n.anew = true }
+
+func (n *node) Rotate(_ context.Context, o RotationOrder) error {
+	n.order = o
+	return nil
+}
 
 func (n *node) Snapshot(ctx context.Context) (string, error) { return n.snapshot(ctx) }
 
@@ -110,6 +116,10 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if got := strings.Join(n.restarted, ","); got != "kubelet,a/b c" {
 		t.Errorf("restarted %q", got)
+	}
+	order := RotationOrder{Authorities: []string{"node-ca"}, Overlap: time.Minute}
+	if err := c.Rotate(t.Context(), order); err != nil || !reflect.DeepEqual(n.order, order) {
+		t.Errorf("rotation %+v (%v)", n.order, err)
 	}
 	if err := c.StartAnew(t.Context()); err != nil || !n.anew {
 		t.Errorf("asked to start anew: %t (%v)", n.anew, err)

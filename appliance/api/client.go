@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +59,15 @@ func (c *Client) StartAnew(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/start-anew", &struct{}{})
 }
 
+// Rotate asks for new authorities.
+func (c *Client) Rotate(ctx context.Context, o RotationOrder) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, http.MethodPost, "/v1/rotation", bytes.NewReader(body), &struct{}{})
+}
+
 // Snapshot takes a snapshot of the datastore and returns its path.
 func (c *Client) Snapshot(ctx context.Context) (string, error) {
 	var made map[string]string
@@ -66,7 +76,11 @@ func (c *Client) Snapshot(ctx context.Context) (string, error) {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://appliance"+path, nil)
+	return c.send(ctx, method, path, nil, into)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, content io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://appliance"+path, content)
 	if err != nil {
 		return err
 	}

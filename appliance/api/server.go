@@ -23,6 +23,8 @@ type Daemon interface {
 	Events() []component.Event
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
+	// Rotate begins to give the site new authorities; it returns once the order is kept where all servers see it.
+	Rotate(ctx context.Context, o RotationOrder) error
 	// StartAnew makes the daemon stop and start again; it returns before that.
 	StartAnew()
 }
@@ -72,6 +74,14 @@ func handler(d Daemon) http.Handler {
 	mux.HandleFunc("POST /v1/snapshots", func(w http.ResponseWriter, r *http.Request) {
 		path, err := d.Snapshot(r.Context())
 		answer(w, map[string]string{"path": path}, err)
+	})
+	mux.HandleFunc("POST /v1/rotation", func(w http.ResponseWriter, r *http.Request) {
+		var order RotationOrder
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&order)
+		if err == nil {
+			err = d.Rotate(r.Context(), order)
+		}
+		answer(w, struct{}{}, err)
 	})
 	mux.HandleFunc("POST /v1/start-anew", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, nil)

@@ -30,6 +30,8 @@ type Status struct {
 	Bundle       Bundle             `json:"bundle"`
 	VIPs         []vip.Status       `json:"vips,omitempty"` // of a server
 	Certificates []pki.Entry        `json:"certificates"`
+	Authorities  []Authority        `json:"authorities,omitempty"`
+	Rotation     *Rotation          `json:"rotation,omitempty"` // on servers, the last one that there was
 	Problems     []health.Active    `json:"problems"`
 }
 
@@ -90,4 +92,34 @@ type Bundle struct {
 	Digest  string `json:"digest"`
 	Source  string `json:"source"`
 	Signed  string `json:"signed"`
+}
+
+// Authority is what a node has of an authority of the site, and what it makes of it.
+type Authority struct {
+	pki.AuthorityState
+	// Renewed is whether all of the node's certificates are of the issuer, and its programs have had the time to read them.
+	Renewed bool `json:"renewed"`
+	// Loaded is what the node's programs have started with, as Trusted.
+	Loaded []string `json:"loaded"`
+}
+
+// Rotation is how far a change of authorities is.
+type Rotation struct {
+	Authorities []string  `json:"authorities"`
+	Step        string    `json:"step"`
+	Started     time.Time `json:"started"`
+	Since       time.Time `json:"since"` // of the step
+	// Restarting is the server that starts its programs anew.
+	Restarting string `json:"restarting,omitempty"`
+	// WaitsFor is what the step waits for, in words, by node. It is empty when the rotation is done.
+	WaitsFor []string `json:"waitsFor,omitempty"`
+}
+
+// Unfinished says whether nodes have something left to do.
+func (r *Rotation) Unfinished() bool { return r != nil && r.Step != "done" }
+
+// RotationOrder asks for new authorities.
+type RotationOrder struct {
+	Authorities []string      `json:"authorities"`
+	Overlap     time.Duration `json:"overlap"` // nanoseconds
 }

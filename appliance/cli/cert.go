@@ -16,12 +16,12 @@ import (
 
 func newCertCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cert", Short: "Show the certificates of the nodes", GroupID: groupLook,
+		Use: "cert", Short: "Show the certificates of the nodes, and rotate the authorities", GroupID: groupLook,
 		Long: `Certificates are renewed by themselves, with a third of their life left, while everything runs; those that expired while
 the site was switched off are issued anew at the next start.`,
 		Example: "  appliance cert list",
 	}
-	cmd.AddCommand(newCertListCommand(env))
+	cmd.AddCommand(newCertListCommand(env), newCertRotateCommand(env))
 	return cmd
 }
 
@@ -54,7 +54,14 @@ server every half minute; what a node that is off last said is shown with its ag
 			return explainDaemon(err)
 		}
 		list := certificatesOf(reports, within, cmd.Flags().Changed("within"))
-		return env.Print(*format, list, func(w io.Writer) error { return printCertificates(w, list, time.Now()) })
+		return env.Print(*format, list, func(w io.Writer) error {
+			if r := reports[0].Status.Rotation; r.Unfinished() {
+				if err := printRotation(w, r); err != nil {
+					return err
+				}
+			}
+			return printCertificates(w, list, time.Now())
+		})
 	}
 	return cmd
 }

@@ -127,6 +127,7 @@ func sentinelCodes() []struct {
 		{bundle.ErrNotFound, CodeNotInBundle},
 		{trust.ErrKey, CodeConfig},
 		{ErrNotRoot, CodeNotRoot},
+		{join.ErrRotating, CodeBusy},
 		{join.ErrNotToken, CodeToken},
 		{join.ErrMistyped, CodeToken},
 		{join.ErrNewer, CodeToken},

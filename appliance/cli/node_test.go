@@ -107,8 +107,9 @@ func (n *fakeNode) Status() api.Status {
 	return s
 }
 
-func (*fakeNode) Events() []component.Event { return nil }
-func (*fakeNode) StartAnew()                {}
+func (*fakeNode) Events() []component.Event                       { return nil }
+func (*fakeNode) StartAnew()                                      {}
+func (*fakeNode) Rotate(context.Context, api.RotationOrder) error { return nil }
 
 func (*fakeNode) Restart(name string) error { return fmt.Errorf("%w: %q", component.ErrUnknown, name) }
 func (*fakeNode) Snapshot(context.Context) (string, error) {

@@ -8,6 +8,7 @@ const (
 	AddonFailed           Code = "addon-failed"
 	AddressChanged        Code = "address-changed"
 	AddressMissing        Code = "address-missing"
+	AuthorityRotating     Code = "authority-rotating"
 	BundleDamaged         Code = "bundle-damaged"
 	CertificateExpired    Code = "certificate-expired"
 	CertificateExpiring   Code = "certificate-expiring"
@@ -78,6 +79,8 @@ func Catalogue() []Problem {
 			Advice: "set the clock (date -s, then hwclock -w) and check the battery of the board"},
 		{Code: CertificateExpiring, Severity: Warning, Title: "expires soon and was not renewed", CausedBy: []Code{CertificateExpired},
 			Advice: "restart the appliance; if it stays, read its log"},
+		{Code: AuthorityRotating, Severity: Warning, Title: "is being rotated",
+			Advice: "see appliance cert rotate-ca --status: it goes on by itself once the nodes that it waits for are there"},
 		{Code: DatastoreRestored, Severity: Warning, Title: "was replaced by another copy",
 			Advice: "check what changed since the time shown here: it is lost"},
 		{Code: SnapshotFailed, Severity: Warning, Title: "could not be taken or verified", CausedBy: []Code{DatastoreDamaged, DiskBytesLow, DiskInodesLow},

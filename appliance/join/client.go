@@ -50,9 +50,8 @@ func Dial(ctx context.Context, t Token) (*Client, Hello, error) {
 }
 
 func checkPin(s tls.ConnectionState, pin Pin) error {
-	leaf := s.PeerCertificates[0]
 	for _, authority := range s.PeerCertificates[1:] {
-		if pin.Matches(authority) && authority.IsCA && isOf(leaf, authority, x509.ExtKeyUsageServerAuth, GroupServers) {
+		if pin.Matches(authority) && isOf(s.PeerCertificates, []*x509.Certificate{authority}, x509.ExtKeyUsageServerAuth, GroupServers) {
 			return nil
 		}
 	}
@@ -61,12 +60,12 @@ func checkPin(s tls.ConnectionState, pin Pin) error {
 
 // DialNode finds a server that answers, for a node that has its certificate. Dates do not count here either: both sides'
 // certificates may have expired while the site was switched off.
-func DialNode(ctx context.Context, servers []netip.AddrPort, pair tls.Certificate, authority *x509.Certificate) (*Client, Hello, error) {
+func DialNode(ctx context.Context, servers []netip.AddrPort, pair tls.Certificate, authorities []*x509.Certificate) (*Client, Hello, error) {
 	return dial(ctx, servers, &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair},
 		InsecureSkipVerify: true, // VerifyConnection checks who signed it; addresses of servers change
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if !isOf(s.PeerCertificates[0], authority, x509.ExtKeyUsageServerAuth, GroupServers) {
+			if !isOf(s.PeerCertificates, authorities, x509.ExtKeyUsageServerAuth, GroupServers) {
 				return ErrImpostor
 			}
 			return nil
@@ -122,6 +121,13 @@ func (c *Client) Servers(ctx context.Context) (Servers, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	return call[Servers](ctx, c, http.MethodGet, serversPath, nil)
+}
+
+// Authorities asks a server what this node is to have of the site's authorities.
+func (c *Client) Authorities(ctx context.Context) (Authorities, error) {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	return call[Authorities](ctx, c, http.MethodGet, trustPath, nil)
 }
 
 // Report tells a server how this node is.

@@ -83,6 +83,13 @@ type Renewed struct {
 	Certificates map[string][]byte `json:"certificates"`
 }
 
+// Authorities is what a node is to have of the authorities of its site.
+type Authorities struct {
+	Certificates map[string][]byte `json:"certificates"` // as pki.Store.Authorities returns them
+	// Rotating is whether a rotation is unfinished: the node asks more often then.
+	Rotating bool `json:"rotating,omitempty"`
+}
+
 // maxBody bounds what either side reads: certificates and an answer file take a few kilobytes.
 const maxBody = 1 << 20
 

@@ -34,6 +34,7 @@ const (
 	leftPath    = "/node/v1/left"
 	reportPath  = "/node/v1/report"
 	movePath    = "/node/v1/move"
+	trustPath   = "/node/v1/authorities"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -47,6 +48,8 @@ type Site interface {
 	Admit(ctx context.Context, a Application) (Admission, error)
 	Renew(ctx context.Context, c Caller, r Renewal) (Renewed, error)
 	Servers(ctx context.Context, c Caller) (Servers, error)
+	// Authorities is what the node is to have of the site's authorities.
+	Authorities(ctx context.Context, c Caller) (Authorities, error)
 	// Report is how a node is now.
 	Report(ctx context.Context, c Caller, s api.Status) error
 	// Move is the last change of the node's address, nil if there was none. ReportMove is what the node tells of it.
@@ -65,25 +68,28 @@ type Caller struct {
 
 // Identity is who a server is towards machines and nodes.
 type Identity struct {
-	Pair      func() (tls.Certificate, error) // read for each connection: it is renewed while the server runs
-	Authority *x509.Certificate               // for nodes; sent along, so that machines can compare it with their token's pin
+	Pair func() (tls.Certificate, error) // read for each connection: it is renewed while the server runs
+	// Authorities are those for nodes, any of which is good. They are asked for each connection, as they can be rotated, and
+	// sent along, so that machines can compare them with their token's pin.
+	Authorities func() []*x509.Certificate
 }
 
 // Serve listens for machines that join and for nodes until ctx is cancelled. listening is called when it does.
 func Serve(ctx context.Context, address string, id Identity, site Site, log *slog.Logger, listening func()) error {
-	known := x509.NewCertPool()
-	known.AddCert(id.Authority)
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// The chain is looked at by nodeOf: a node that was switched off for longer than its certificate lives must be able
 		// to get a new one.
-		ClientAuth: tls.RequestClientCert, ClientCAs: known,
+		ClientAuth: tls.RequestClientCert,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			pair, err := id.Pair()
 			if err != nil {
 				log.Error("this node's certificate cannot be read: no node can talk to it", "error", err)
 			}
-			pair.Certificate = append(slices.Clone(pair.Certificate), id.Authority.Raw)
+			pair.Certificate = slices.Clone(pair.Certificate)
+			for _, authority := range id.Authorities() {
+				pair.Certificate = append(pair.Certificate, authority.Raw)
+			}
 			return &pair, err
 		},
 	}
@@ -92,7 +98,7 @@ func Serve(ctx context.Context, address string, id Identity, site Site, log *slo
 		return fmt.Errorf("listen for nodes: %w", err)
 	}
 	srv := &http.Server{
-		Handler: handler(site, id.Authority), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute,
+		Handler: handler(site, id.Authorities), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // whoever knocks at random
 	}
 	served := make(chan error, 1)
@@ -112,14 +118,14 @@ func Serve(ctx context.Context, address string, id Identity, site Site, log *slo
 	return nil
 }
 
-func handler(site Site, authority *x509.Certificate) http.Handler {
+func handler(site Site, authorities func() []*x509.Certificate) http.Handler {
 	mux := http.NewServeMux()
 	guesses := newPenalty()
 	mux.HandleFunc("GET "+helloPath, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, site.Hello(), nil) })
 	mux.HandleFunc("POST "+consultPath, withToken(guesses, site.Consult))
 	mux.HandleFunc("POST "+admitPath, withToken(guesses, site.Admit))
 	mux.HandleFunc("GET "+serversPath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		var servers Servers
 		if err == nil {
 			servers, err = site.Servers(r.Context(), node)
@@ -127,7 +133,7 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 		writeAnswer(w, servers, err)
 	})
 	mux.HandleFunc("POST "+reportPath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		var status api.Status
 		if err == nil {
 			status, err = read[api.Status](w, r)
@@ -138,7 +144,7 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 		writeAnswer(w, struct{}{}, err)
 	})
 	mux.HandleFunc("GET "+movePath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		var move *Move
 		if err == nil {
 			move, err = site.Move(r.Context(), node)
@@ -146,7 +152,7 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 		writeAnswer(w, move, err)
 	})
 	mux.HandleFunc("POST "+movePath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		var report MoveReport
 		if err == nil {
 			report, err = read[MoveReport](w, r)
@@ -156,15 +162,23 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 		}
 		writeAnswer(w, struct{}{}, err)
 	})
+	mux.HandleFunc("GET "+trustPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authorities())
+		var trust Authorities
+		if err == nil {
+			trust, err = site.Authorities(r.Context(), node)
+		}
+		writeAnswer(w, trust, err)
+	})
 	mux.HandleFunc("POST "+leftPath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		if err == nil {
 			err = site.Left(r.Context(), node)
 		}
 		writeAnswer(w, struct{}{}, err)
 	})
 	mux.HandleFunc("POST "+renewPath, func(w http.ResponseWriter, r *http.Request) {
-		node, err := nodeOf(r, authority)
+		node, err := nodeOf(r, authorities())
 		var renewal Renewal
 		if err == nil {
 			renewal, err = read[Renewal](w, r)
@@ -214,21 +228,29 @@ func (p *penalty) serve(err error) error {
 }
 
 // nodeOf is the node that has proved its name with a certificate of the site, whatever its dates.
-func nodeOf(r *http.Request, authority *x509.Certificate) (Caller, error) {
-	if len(r.TLS.PeerCertificates) == 0 {
+func nodeOf(r *http.Request, authorities []*x509.Certificate) (Caller, error) {
+	chain := r.TLS.PeerCertificates
+	if len(chain) == 0 || chain[0].Subject.CommonName == "" || !isOf(chain, authorities, x509.ExtKeyUsageClientAuth, GroupServers, GroupAgents) {
 		return Caller{}, ErrNoIdentity
 	}
-	cert := r.TLS.PeerCertificates[0]
-	if !isOf(cert, authority, x509.ExtKeyUsageClientAuth, GroupServers, GroupAgents) || cert.Subject.CommonName == "" {
-		return Caller{}, ErrNoIdentity
-	}
-	return Caller{cert.Subject.CommonName, KeyOf(cert.RawSubjectPublicKeyInfo)}, nil
+	return Caller{chain[0].Subject.CommonName, KeyOf(chain[0].RawSubjectPublicKeyInfo)}, nil
 }
 
-// isOf says whether the authority signed the certificate for one of the groups and the usage.
-func isOf(cert, authority *x509.Certificate, usage x509.ExtKeyUsage, groups ...string) bool {
-	inGroup := slices.ContainsFunc(cert.Subject.Organization, func(o string) bool { return slices.Contains(groups, o) })
-	return inGroup && slices.Contains(cert.ExtKeyUsage, usage) && cert.CheckSignatureFrom(authority) == nil
+// isOf says whether one of the authorities has signed the first certificate of the chain, for one of the groups and the
+// usage: itself, or by way of another authority of the chain, as while the authority is rotated. Dates do not count.
+func isOf(chain, authorities []*x509.Certificate, usage x509.ExtKeyUsage, groups ...string) bool {
+	cert := chain[0]
+	if !slices.ContainsFunc(cert.Subject.Organization, func(o string) bool { return slices.Contains(groups, o) }) ||
+		!slices.Contains(cert.ExtKeyUsage, usage) {
+		return false
+	}
+	return signedBy(cert, authorities) || slices.ContainsFunc(chain[1:], func(between *x509.Certificate) bool {
+		return signedBy(between, authorities) && signedBy(cert, []*x509.Certificate{between})
+	})
+}
+
+func signedBy(cert *x509.Certificate, authorities []*x509.Certificate) bool {
+	return slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return a.IsCA && cert.CheckSignatureFrom(a) == nil })
 }
 
 func read[T any](w http.ResponseWriter, r *http.Request) (body T, err error) {

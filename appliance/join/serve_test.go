@@ -104,6 +104,11 @@ func (d *desk) Servers(_ context.Context, c Caller) (Servers, error) {
 	return d.servers(c.Name)
 }
 
+func (d *desk) Authorities(_ context.Context, c Caller) (Authorities, error) {
+	d.noteNode(c.Name)
+	return Authorities{Certificates: map[string][]byte{pki.NodeCA: []byte("PEM")}}, nil
+}
+
 func (d *desk) Report(_ context.Context, c Caller, _ api.Status) error {
 	d.noteNode(c.Name)
 	return nil
@@ -174,8 +179,13 @@ func pairOf(t *testing.T, s *pki.Store, l pki.Leaf) tls.Certificate {
 	return pair
 }
 
+// trusted are the authorities for nodes as a server knows them.
+func trusted(s *pki.Store) func() []*x509.Certificate {
+	return func() []*x509.Certificate { return s.Authority(pki.NodeCA).Trusted }
+}
+
 func identity(s *pki.Store, pair tls.Certificate) Identity {
-	return Identity{Authority: s.Authority(pki.NodeCA).Cert, Pair: func() (tls.Certificate, error) { return pair, nil }}
+	return Identity{Authorities: trusted(s), Pair: func() (tls.Certificate, error) { return pair, nil }}
 }
 
 // lastHost counts the loopback addresses that tests have taken.
@@ -263,7 +273,7 @@ func connect(t *testing.T, token Token) *Client {
 
 func connectNode(t *testing.T, at netip.AddrPort, pair tls.Certificate, s *pki.Store) *Client {
 	t.Helper()
-	c, hello, err := DialNode(t.Context(), []netip.AddrPort{at}, pair, s.Authority(pki.NodeCA).Cert)
+	c, hello, err := DialNode(t.Context(), []netip.AddrPort{at}, pair, trusted(s)())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +485,7 @@ func signedByLeaf(t *testing.T, by tls.Certificate, key *ecdsa.PrivateKey) []byt
 func TestImpostors(t *testing.T) {
 	t.Parallel()
 	s := store(t, time.Now())
-	pair, authority := pairOf(t, s, nodeLeaf("node3", GroupAgents)), s.Authority(pki.NodeCA).Cert
+	pair, authorities := pairOf(t, s, nodeLeaf("node3", GroupAgents)), trusted(s)()
 	for name, id := range impostors(t, s) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -485,7 +495,7 @@ func TestImpostors(t *testing.T) {
 			if !errors.Is(err, ErrImpostor) || c != nil || !strings.Contains(err.Error(), address.String()) {
 				t.Errorf("a machine with a token: %v, %v; want %v", c, err, ErrImpostor)
 			}
-			c, _, err = DialNode(t.Context(), []netip.AddrPort{address}, pair, authority)
+			c, _, err = DialNode(t.Context(), []netip.AddrPort{address}, pair, authorities)
 			if !errors.Is(err, ErrImpostor) || c != nil || !strings.Contains(err.Error(), address.String()) {
 				t.Errorf("a node: %v, %v; want %v", c, err, ErrImpostor)
 			}
@@ -515,13 +525,13 @@ func TestServersAreTriedInOrder(t *testing.T) {
 	t.Parallel()
 	r := run(t, &desk{})
 	down := []netip.AddrPort{freeAddress(t), freeAddress(t)}
-	pair, authority := pairOf(t, r.store, nodeLeaf("node2", GroupAgents)), r.store.Authority(pki.NodeCA).Cert
+	pair, authorities := pairOf(t, r.store, nodeLeaf("node2", GroupAgents)), trusted(r.store)()
 	dials := map[string]func(servers ...netip.AddrPort) (*Client, Hello, error){
 		"machine": func(servers ...netip.AddrPort) (*Client, Hello, error) {
 			return Dial(t.Context(), tokenFor(t, r.store, servers...))
 		},
 		"node": func(servers ...netip.AddrPort) (*Client, Hello, error) {
-			return DialNode(t.Context(), servers, pair, authority)
+			return DialNode(t.Context(), servers, pair, authorities)
 		},
 	}
 	for name, dial := range dials {
@@ -942,7 +952,7 @@ func TestPairIsReadForEachConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if chain := conn.ConnectionState().PeerCertificates; len(chain) != 2 || !chain[0].Equal(pair.Leaf) || !chain[1].Equal(id.Authority) {
+		if chain := conn.ConnectionState().PeerCertificates; len(chain) != 2 || !chain[0].Equal(pair.Leaf) || !chain[1].Equal(id.Authorities()[0]) {
 			t.Errorf("sent %d certificates, want the new one and the authority", len(chain))
 		}
 		_ = conn.Close()

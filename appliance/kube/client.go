@@ -15,11 +15,18 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"islet/appliance/kubeconfig"
 )
+
+// CertificateReload is how often clients of the API look for a new certificate of theirs, here and in the engines: upstream's
+// five minutes would hold up a rotation of authorities.
+const CertificateReload = 10 * time.Second
+
+func init() { transport.CertCallbackRefreshDuration = CertificateReload }
 
 // Config is the REST configuration of the holder of a client certificate. The files are read again
 // when they are renewed.

@@ -4,6 +4,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -33,19 +34,29 @@ const (
 // Authority is a certificate authority with its key.
 type Authority struct {
 	Name string
-	Cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
+	Cert *x509.Certificate // that issues
+	// Trusted are the certificates of which each is good: Cert first, and the one before it while the authority is rotated.
+	Trusted []*x509.Certificate
+	// Cross is Cert's key as the one before it has signed it, and goes along with what Cert signs: who still trusts that
+	// one only accepts it. It is nil but for the time of a rotation.
+	Cross *x509.Certificate
+	key   *ecdsa.PrivateKey
+	file  string
 }
 
-// CertFile is the path of the authority's certificate.
+// CertFile is the path of the certificates that are trusted, the one that issues first.
 func (a *Authority) CertFile() string { return a.file }
 
-// PEM is the authority's certificate.
-func (a *Authority) PEM() []byte { return encodeCert(a.Cert.Raw) }
+// PEM is what is in CertFile.
+func (a *Authority) PEM() []byte { return encodeCerts(a.Trusted) }
 
 func certPath(dir, name string) string { return filepath.Join(dir, name+".crt") }
 func keyPath(dir, name string) string  { return filepath.Join(dir, name+".key") }
+
+// crossPath is where the cross certificate is. Its ending keeps it apart from leaves.
+func crossPath(dir, name string) string { return filepath.Join(dir, name+crossSuffix) }
+
+const crossSuffix = ".cross"
 
 func secretPath(dir, name string) string { return filepath.Join(dir, name+".secret") }
 
@@ -68,35 +79,64 @@ func ensureAuthority(dir, name string, now, since time.Time) (*Authority, error)
 	if err != nil {
 		return nil, fmt.Errorf("authority %s: %w", name, err)
 	}
-	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "islet " + name, Organization: []string{"islet"}},
-		NotBefore:             since,
-		NotAfter:              now.Add(caLife),
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
+	template := authorityTemplate("islet "+name, since, now.Add(caLife))
 	raw, err := sign(template, template, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("make authority %s: %w", name, err)
 	}
-	if err := storePair(dir, name, raw, key); err != nil {
+	if err := storePair(dir, name, encodeCert(raw), key); err != nil {
 		return nil, err
 	}
 	return loadAuthority(dir, name, key)
 }
 
+func authorityTemplate(name string, since, until time.Time) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name, Organization: []string{"islet"}},
+		NotBefore:             since,
+		NotAfter:              until,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+}
+
 // loadAuthority refuses a certificate that is not that of key: what it would sign, nobody could verify.
 func loadAuthority(dir, name string, key *ecdsa.PrivateKey) (*Authority, error) {
-	cert, err := LoadCert(certPath(dir, name))
+	a, err := readAuthority(dir, name)
 	if err != nil {
-		return nil, fmt.Errorf("authority %s: %w", name, err)
+		return nil, err
 	}
-	if !key.PublicKey.Equal(cert.PublicKey) || !cert.IsCA {
+	if !key.PublicKey.Equal(a.Cert.PublicKey) {
 		return nil, fmt.Errorf("authority %s: %s is not the certificate of the authority with the key %s: restore both from one backup",
 			name, certPath(dir, name), keyPath(dir, name))
 	}
-	return &Authority{Name: name, Cert: cert, key: key, file: certPath(dir, name)}, nil
+	a.key = key
+	return a, nil
+}
+
+// readAuthority reads an authority without its key.
+func readAuthority(dir, name string) (*Authority, error) {
+	path := certPath(dir, name)
+	trusted, err := loadCerts(path)
+	for _, cert := range trusted {
+		if err == nil && !cert.IsCA {
+			err = fmt.Errorf("%s: %w", path, errLeaf)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authority %s: %w", name, err)
+	}
+	a := &Authority{Name: name, Cert: trusted[0], Trusted: trusted, file: filepath.Clean(path)}
+	cross, err := LoadCert(crossPath(dir, name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("authority %s: %w", name, err)
+	case bytes.Equal(cross.RawSubjectPublicKeyInfo, a.Cert.RawSubjectPublicKeyInfo): // else of another: a rotation was cut off
+		a.Cross = cross
+	}
+	return a, nil
 }
 
 // sign gives template a random serial number and signs it.
@@ -124,16 +164,74 @@ func loadKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block)
+	key, err := decodeKey(block)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return key, nil
+}
+
+func parseKey(content []byte) (*ecdsa.PrivateKey, error) {
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil, errors.New("the key is missing")
+	}
+	return decodeKey(block.Bytes)
+}
+
+func decodeKey(raw []byte) (*ecdsa.PrivateKey, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(raw)
+	if err != nil {
+		return nil, err
+	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: want an ECDSA key, have %T", path, parsed)
+		return nil, fmt.Errorf("want an ECDSA key, have %T", parsed)
 	}
 	return key, nil
 }
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// loadCerts reads all certificates of a PEM file; there is at least one.
+func loadCerts(path string) ([]*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := ParseCerts(data)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return certs, err
+}
+
+// ParseCerts reads PEM that holds one certificate or more, and nothing else.
+func ParseCerts(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errNoPEM
+	}
+	return certs, nil
+}
+
+var errNoPEM = errors.New("no PEM block in it")
 
 // LoadCert reads the first certificate of a PEM file.
 func LoadCert(path string) (*x509.Certificate, error) {
@@ -160,11 +258,11 @@ func readPEM(path string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
-// storePair replaces a key and its certificate. The two cannot change in one moment, so the new certificate is there
+// storePair replaces a key and its certificate, as PEM, which others may follow. The two cannot change in one moment, so the new certificate is there
 // before the old key goes: finishPairs puts it in place after a power cut between the two.
 func storePair(dir, name string, cert []byte, key crypto.Signer) error {
 	coming := certPath(dir, name) + comingSuffix
-	if err := atomicfile.Write(coming, encodeCert(cert), 0o644); err != nil {
+	if err := atomicfile.Write(coming, cert, 0o644); err != nil {
 		return err
 	}
 	if err := storeKey(keyPath(dir, name), key); err != nil {
@@ -210,6 +308,14 @@ func storeKey(path string, key crypto.Signer) error {
 		return err
 	}
 	return atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600)
+}
+
+func encodeCerts(certs []*x509.Certificate) []byte {
+	var out []byte
+	for _, c := range certs {
+		out = append(out, encodeCert(c.Raw)...)
+	}
+	return out
 }
 
 func encodeCert(raw []byte) []byte {

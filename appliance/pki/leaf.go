@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 )
@@ -44,6 +46,8 @@ const (
 	Expiring   Reason = "expires soon"
 	Changed    Reason = "names changed"
 	Foreign    Reason = "signed by another authority"
+	// Chained is a leaf with a cross certificate that is not that of its authority, or without it.
+	Chained Reason = "shown with another chain"
 	// NotYetValid is a leaf that was issued while the clock was ahead.
 	NotYetValid Reason = "not valid yet"
 )
@@ -76,6 +80,8 @@ func (l Leaf) check(dir string, ca *Authority, now time.Time) Reason {
 		return Expiring
 	case !l.matches(cert):
 		return Changed
+	case !l.isChained(dir, ca):
+		return Chained
 	}
 	return Good
 }
@@ -119,7 +125,26 @@ func (l Leaf) issue(dir string, ca *Authority, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return storePair(dir, l.Name, raw, key)
+	return storePair(dir, l.Name, ca.chain(raw), key)
+}
+
+// chain is a certificate of the authority with what else its holder shows, as PEM.
+func (a *Authority) chain(leaf []byte) []byte {
+	out := encodeCert(leaf)
+	if a.Cross != nil {
+		out = append(out, encodeCert(a.Cross.Raw)...)
+	}
+	return out
+}
+
+// isChained says whether the leaf's file holds the leaf and what is to be shown with it, no more and no less.
+func (l Leaf) isChained(dir string, ca *Authority) bool {
+	have, err := os.ReadFile(certPath(dir, l.Name))
+	if err != nil {
+		return false
+	}
+	certs, err := ParseCerts(have)
+	return err == nil && bytes.Equal(have, ca.chain(certs[0].Raw))
 }
 
 // sign makes the certificate of a key.

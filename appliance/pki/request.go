@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"islet/appliance/atomicfile"
@@ -86,21 +85,21 @@ func (s *Store) Install(r Request, certificate []byte) error {
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", r.Leaf.Name, err)
 	}
-	ca := s.cas[r.Leaf.Authority]
+	ca := s.Authority(r.Leaf.Authority)
 	switch {
 	case ca == nil || cert.CheckSignatureFrom(ca.Cert) != nil:
 		return fmt.Errorf("certificate %s: it is not signed by the site's %s", r.Leaf.Name, r.Leaf.Authority)
 	case !r.key.PublicKey.Equal(cert.PublicKey) || !r.Leaf.matches(cert):
 		return fmt.Errorf("certificate %s: it is another one than was asked for", r.Leaf.Name)
 	}
-	return storePair(s.dir, r.Leaf.Name, block.Bytes, r.key)
+	return storePair(s.dir, r.Leaf.Name, ca.chain(block.Bytes), r.key)
 }
 
 // Due lists the leaves that have to be issued anew, and why.
 func (s *Store) Due(leaves []Leaf) ([]Issued, error) {
 	var due []Issued
 	for _, l := range leaves {
-		ca := s.cas[l.Authority]
+		ca := s.Authority(l.Authority)
 		if ca == nil {
 			return nil, fmt.Errorf("certificate %s: no authority is named %q", l.Name, l.Authority)
 		}
@@ -111,11 +110,16 @@ func (s *Store) Due(leaves []Leaf) ([]Issued, error) {
 	return due, nil
 }
 
-// Authorities returns the certificates of all authorities as PEM, by name.
+// Authorities returns the certificates of all authorities that are trusted, as PEM, by name, and the cross certificates of
+// those that are rotated, by name with the ending ".cross".
 func (s *Store) Authorities() map[string][]byte {
 	out := map[string][]byte{}
-	for name, ca := range s.cas {
+	for _, name := range AuthorityNames() {
+		ca := s.Authority(name)
 		out[name] = ca.PEM()
+		if ca.Cross != nil {
+			out[name+crossSuffix] = encodeCert(ca.Cross.Raw)
+		}
 	}
 	return out
 }
@@ -123,8 +127,8 @@ func (s *Store) Authorities() map[string][]byte {
 // ErrHasKeys is returned where the authorities of another site would take the place of those whose keys are here.
 var ErrHasKeys = errors.New("this machine holds the keys of a site's authorities")
 
-// WriteAuthorities writes the certificates of a site's authorities to the store of a node that does not hold their keys.
-// All are checked before the first is written.
+// WriteAuthorities writes the certificates of a site's authorities, as Authorities returns them, to the store of a node that
+// does not hold their keys. All are checked before the first is written.
 func WriteAuthorities(dir string, certificates map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -137,20 +141,50 @@ func WriteAuthorities(dir string, certificates map[string][]byte) error {
 		if _, held := os.Stat(keyPath(dir, name)); held == nil && (err != nil || !bytes.Equal(have, certificates[name])) {
 			return fmt.Errorf("%w: %s", ErrHasKeys, keyPath(dir, name))
 		}
-		block, _ := pem.Decode(certificates[name])
-		if block == nil {
-			return fmt.Errorf("authority %s: the site sent no certificate", name)
+		if err := checkAuthorities(certificates, name); err != nil {
+			return err
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+	}
+	return writeTrust(dir, certificates)
+}
+
+// checkAuthorities looks at what came for one authority.
+func checkAuthorities(certificates map[string][]byte, name string) error {
+	trusted, err := ParseCerts(certificates[name])
+	if errors.Is(err, errNoPEM) {
+		return fmt.Errorf("authority %s: the site sent no certificate", name)
+	}
+	if cross := certificates[name+crossSuffix]; err == nil && len(cross) > 0 {
+		var also []*x509.Certificate
+		also, err = ParseCerts(cross)
+		trusted = append(trusted, also...)
+	}
+	for _, cert := range trusted {
 		if err == nil && !cert.IsCA {
 			err = errLeaf
 		}
-		if err != nil {
-			return fmt.Errorf("authority %s: the site sent something else than an authority's certificate: %w", name, err)
-		}
 	}
+	if err != nil {
+		return fmt.Errorf("authority %s: the site sent something else than an authority's certificate: %w", name, err)
+	}
+	return nil
+}
+
+// writeTrust writes the certificates of authorities, and removes cross certificates that are none any more. A cross
+// certificate of another key than the issuer's counts for nothing, so the order does not matter.
+func writeTrust(dir string, certificates map[string][]byte) error {
 	for _, name := range AuthorityNames() {
-		if err := atomicfile.Write(certPath(dir, name), certificates[name], 0o644); err != nil {
+		if err := atomicfile.WriteIfChanged(certPath(dir, name), certificates[name], 0o644); err != nil {
+			return err
+		}
+		cross := certificates[name+crossSuffix]
+		if len(cross) > 0 {
+			if err := atomicfile.WriteIfChanged(crossPath(dir, name), cross, 0o644); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := removeIfThere(crossPath(dir, name)); err != nil {
 			return err
 		}
 	}
@@ -163,15 +197,11 @@ var errLeaf = errors.New("it may not sign others")
 func OpenJoined(dir string, floor time.Time, now func() time.Time) (*Store, error) {
 	s := newStore(dir, floor, now)
 	for _, name := range AuthorityNames() {
-		path := certPath(dir, name)
-		cert, err := LoadCert(path)
-		if err == nil && !cert.IsCA {
-			err = fmt.Errorf("%s: %w", path, errLeaf)
-		}
+		ca, err := readAuthority(dir, name)
 		if err != nil {
-			return nil, fmt.Errorf("authority %s: %w", name, err)
+			return nil, err
 		}
-		s.cas[name] = &Authority{Name: name, Cert: cert, file: filepath.Clean(path)}
+		s.cas[name] = ca
 	}
 	return s, finishPairs(dir)
 }

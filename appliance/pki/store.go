@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"islet/appliance/atomicfile"
@@ -39,7 +40,9 @@ type Store struct {
 	dir   string
 	floor time.Time
 	now   func() time.Time
-	cas   map[string]*Authority
+
+	mu  sync.RWMutex
+	cas map[string]*Authority // an Authority is never changed: another takes its place
 }
 
 // Open loads or makes the authorities in dir. floor is the executable's build time: a clock before
@@ -78,8 +81,13 @@ func newStore(dir string, floor time.Time, now func() time.Time) *Store {
 
 func (s *Store) clock() time.Time { return latest(s.now(), s.floor) }
 
-// Authority returns a site's authority by its name, which must be one of the constants.
-func (s *Store) Authority(name string) *Authority { return s.cas[name] }
+// Authority returns a site's authority by its name, which must be one of the constants. It is how things are now: who needs
+// it again asks again.
+func (s *Store) Authority(name string) *Authority {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cas[name]
+}
 
 // CertFile and KeyFile are the paths of a leaf.
 func (s *Store) CertFile(leaf string) string { return certPath(s.dir, leaf) }
@@ -116,7 +124,7 @@ func (s *Store) Ensure(leaves []Leaf) ([]Issued, error) {
 
 // authorityOf returns the authority that signs the leaf, if its key is here.
 func (s *Store) authorityOf(l Leaf) (*Authority, error) {
-	ca := s.cas[l.Authority]
+	ca := s.Authority(l.Authority)
 	switch {
 	case ca == nil:
 		return nil, fmt.Errorf("no authority is named %q", l.Authority)
@@ -145,20 +153,28 @@ func (s *Store) Inventory(leaves []Leaf) ([]Entry, error) {
 		if err != nil {
 			return err
 		}
-		out = append(out, Entry{
-			Name: name, Subject: cert.Subject.CommonName, Issuer: cert.Issuer.CommonName, NotAfter: cert.NotAfter.UTC(),
-			DaysLeft: int(math.Floor(cert.NotAfter.Sub(s.clock()).Hours() / 24)), UsedBy: usedBy, CA: cert.IsCA,
-		})
+		out = append(out, s.entry(name, usedBy, cert))
 		return nil
 	}
 	var errs []error
 	for _, name := range AuthorityNames() {
-		errs = append(errs, add(name, "signs certificates"))
+		ca := s.Authority(name)
+		out = append(out, s.entry(name, "signs certificates", ca.Cert))
+		for _, before := range ca.Trusted[1:] {
+			out = append(out, s.entry(name, "is trusted until the rotation ends", before))
+		}
 	}
 	for _, l := range leaves {
 		errs = append(errs, add(l.Name, l.UsedBy))
 	}
 	return out, errors.Join(errs...)
+}
+
+func (s *Store) entry(name, usedBy string, cert *x509.Certificate) Entry {
+	return Entry{
+		Name: name, Subject: cert.Subject.CommonName, Issuer: cert.Issuer.CommonName, NotAfter: cert.NotAfter.UTC(),
+		DaysLeft: int(math.Floor(cert.NotAfter.Sub(s.clock()).Hours() / 24)), UsedBy: usedBy, CA: cert.IsCA,
+	}
 }
 
 // The key that signs service account tokens, and the secret with which the API server encrypts secrets.

@@ -83,8 +83,14 @@ func (n *node) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.followAuthorities(ctx, client); err != nil {
+		return err
+	}
 	n.reportTo(ctx, slices.DeleteFunc(n.otherServers(), func(a netip.Addr) bool { return a == client.Server.Addr() }))
 	if err := n.renew(ctx, client); err != nil {
+		return err
+	}
+	if err := n.dropAuthorities(); err != nil {
 		return err
 	}
 	return n.follow(ctx, client, func(ctx context.Context) error { return n.renew(ctx, client) })
@@ -133,6 +139,7 @@ func (n *node) renew(ctx context.Context, client *join.Client) error {
 			return err
 		}
 		n.Log.Info("certificate issued", "certificate", d.Leaf.Name, "reason", string(d.Reason), "by", client.Server)
+		n.noteIssued()
 	}
 	return nil
 }

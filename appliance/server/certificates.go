@@ -63,12 +63,15 @@ func (n *node) applicationAddresses() []netip.Addr {
 // ensureCertificates issues what is missing or due, and rewrites the operator's kubeconfig when its
 // certificate changed. It tells whether it issued any.
 func (n *node) ensureCertificates() (changed bool, err error) {
+	n.issuing.Lock()
+	defer n.issuing.Unlock()
 	issued, err := n.pki.Ensure(n.allLeaves())
 	if err != nil {
 		return false, err
 	}
 	for _, i := range issued {
 		n.Log.Info("certificate issued", "certificate", i.Leaf.Name, "reason", string(i.Reason))
+		n.noteIssued()
 	}
 	access := n.controlPlane().Access(controlplane.LeafAdmin)
 	access.Server = fmt.Sprintf("https://%s:%d", n.derived.Address, controlplane.SecurePort)
@@ -83,14 +86,8 @@ func (n *node) certificatesUnit() component.Unit {
 			tick := time.NewTicker(renewalInterval)
 			defer tick.Stop()
 			for {
-				changed, err := n.ensureCertificates()
-				if err != nil {
+				if err := n.renewCertificates(); err != nil {
 					return err
-				}
-				if changed {
-					if err := n.supervisor.Restart(addonsName); err != nil {
-						return err
-					}
 				}
 				ready()
 				select {
@@ -101,6 +98,15 @@ func (n *node) certificatesUnit() component.Unit {
 			}
 		}}
 	}}
+}
+
+// renewCertificates does what ensureCertificates does while everything runs.
+func (n *node) renewCertificates() error {
+	changed, err := n.ensureCertificates()
+	if err != nil || !changed {
+		return err
+	}
+	return n.supervisor.Restart(addonsName)
 }
 
 // judgeCertificates reports what has expired or soon will in spite of renewal.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,6 +46,7 @@ type site struct {
 }
 
 func (n *node) newSite(c client.Client) *site {
+	n.rotations = join.Rotations{Client: c, Namespace: addon.Namespace}
 	return &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
 }
 
@@ -58,7 +60,7 @@ func (s *site) nodeAPIUnits() []component.Unit {
 }
 
 func (s *site) nodeAPIUnit(name string, at netip.Addr) component.Unit {
-	id := join.Identity{Pair: s.nodePair, Authority: s.pki.Authority(pki.NodeCA).Cert}
+	id := join.Identity{Pair: s.nodePair, Authorities: func() []*x509.Certificate { return s.pki.Authority(pki.NodeCA).Trusted }}
 	address := netip.AddrPortFrom(at, join.DefaultPort).String()
 	return component.Unit{New: func() component.Component {
 		return component.Task{TaskName: name, Do: func(ctx context.Context, ready func()) error {

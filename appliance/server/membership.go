@@ -152,7 +152,7 @@ func (n *node) membershipUnit(refresh func(context.Context) error, interval time
 		m.Do = func(ctx context.Context, ready func()) error {
 			for {
 				err, again := refresh(ctx), interval
-				if err != nil {
+				if err != nil || n.rotating() {
 					again = membershipRetry
 				}
 				n.refreshed.Store(&err)
@@ -184,6 +184,9 @@ func (s *site) refresh(ctx context.Context) error {
 	}
 	if err == nil {
 		s.reportTo(ctx, s.otherServers())
+		err = s.carryOn(ctx)
+	}
+	if err == nil {
 		err = s.follow(ctx, ownMove{s}, s.certify)
 	}
 	return err
@@ -292,5 +295,5 @@ func (n *node) dial(ctx context.Context, servers ...netip.AddrPort) (*join.Clien
 	if err != nil {
 		return nil, join.Hello{}, err
 	}
-	return join.DialNode(ctx, servers, pair, n.pki.Authority(pki.NodeCA).Cert)
+	return join.DialNode(ctx, servers, pair, n.pki.Authority(pki.NodeCA).Trusted)
 }

@@ -74,7 +74,10 @@ type node struct {
 	started    time.Time
 	anew       chan struct{} // closed when the daemon is to start again
 	anewOnce   sync.Once
-	vips       *vip.Keeper // on servers with a virtual address
+	vips       *vip.Keeper    // on servers with a virtual address
+	rotations  join.Rotations // on servers
+	issuing    sync.Mutex     // held while certificates are issued
+	rotation   rotation
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -228,7 +231,9 @@ func (n *node) prepare(ctx context.Context) error {
 // openPKI makes or renews a server's certificates. Those of an agent come from a server, once it runs.
 func (n *node) openPKI(built time.Time) (err error) {
 	if n.isAgent() {
-		err = n.openMembership(built)
+		if err = n.openMembership(built); err == nil {
+			n.loadAuthorities()
+		}
 		return err
 	}
 	if n.pki, err = pki.Open(n.layout.PKI(), built, nil); err != nil {
@@ -243,6 +248,7 @@ func (n *node) openPKI(built time.Time) (err error) {
 	if err := n.openServers(); err != nil {
 		return err
 	}
+	n.loadAuthorities()
 	_, err = n.ensureCertificates()
 	return err
 }

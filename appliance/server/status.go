@@ -35,8 +35,9 @@ func (n *node) Status() api.Status {
 			Name: n.Bundle.Index().Name, Version: n.Bundle.Index().Version, Digest: n.Bundle.Digest().String(),
 			Source: n.Bundle.Source(), Signed: n.Bundle.Signature().KeyName,
 		},
-		VIPs:     n.vipStatus(),
-		Problems: n.problems.Snapshot(),
+		VIPs:        n.vipStatus(),
+		Problems:    n.problems.Snapshot(),
+		Authorities: n.authorities(), Rotation: n.rotationStatus(),
 	}
 	if n.balanced() {
 		s.Servers = n.balancer.Snapshot()
