@@ -35,6 +35,8 @@ func TestCertificates(t *testing.T) {
 	runParts(t, f, all, []part[fleet]{
 		{"assemble", (*fleet).gather},
 		{"400 days later", (*fleet).oversleep},
+		{"rotation", (*fleet).rotate},
+		{"rotation under cuts", (*fleet).rotateUnderCuts},
 	})
 }
 

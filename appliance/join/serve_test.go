@@ -1007,3 +1007,71 @@ func TestServeAddressInUse(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// While the authority for nodes is rotated, who has what of the new one only and who knows the old one only find each other;
+// afterwards nobody is taken for what the old one signed.
+func TestNodesMeetWhileTheirAuthorityIsRotated(t *testing.T) {
+	t.Parallel()
+	s, address := store(t, time.Now()), freeAddress(t)
+	old := trusted(s)()
+	before := pairOf(t, s, nodeLeaf("node3", GroupAgents))
+	token := tokenFor(t, s, address)
+	next, err := s.NewSuccessor(pki.NodeCA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(trusted, cross []byte) {
+		t.Helper()
+		all := s.Authorities()
+		all[pki.NodeCA], all[pki.NodeCA+".cross"] = trusted, cross
+		if _, err := s.SetAuthorities(all, map[string][]byte{pki.NodeCA: next.Key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var shown atomic.Pointer[tls.Certificate] // by the server
+	id := identity(s, tls.Certificate{})
+	id.Pair = func() (tls.Certificate, error) { return *shown.Load(), nil }
+	show := func() {
+		pair := pairOf(t, s, nodeLeaf("node1", GroupServers))
+		shown.Store(&pair)
+	}
+	serve(t, address, id, &desk{})
+	ask := func(pair tls.Certificate, authorities []*x509.Certificate) error {
+		c, _, err := DialNode(t.Context(), []netip.AddrPort{address}, pair, authorities)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Authorities(t.Context())
+		return err
+	}
+	set(slices.Concat(next.Cert, s.Authority(pki.NodeCA).PEM()), next.Cross)
+	after := pairOf(t, s, nodeLeaf("node4", GroupAgents))
+	show()
+	connect(t, token)
+	for name, err := range map[string]error{
+		"old to both": ask(before, old), "new to both, knows the old": ask(after, old), "new to both": ask(after, trusted(s)()),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	set(next.Cert, next.Cross)
+	if err := ask(before, old); !errors.Is(err, ErrNoIdentity) {
+		t.Errorf("the old one's certificate once it is not trusted: %v", err)
+	}
+	if err := ask(after, old); err != nil {
+		t.Errorf("the new one's: %v", err)
+	}
+	if _, _, err := Dial(t.Context(), token); !errors.Is(err, ErrImpostor) {
+		t.Errorf("a token of before: %v", err)
+	}
+	set(next.Cert, nil)
+	show()
+	if err := ask(after, old); !errors.Is(err, ErrImpostor) {
+		t.Errorf("who trusts the old one still: %v", err)
+	}
+	if err := ask(after, trusted(s)()); err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+}
