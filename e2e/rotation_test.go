@@ -149,6 +149,7 @@ func (f *fleet) rotate(t *testing.T) {
 		}
 	}
 	f.published(t, was)
+	f.extensions(t, was)
 	f.answers(t)
 }
 
@@ -223,6 +224,21 @@ func (f *fleet) published(t *testing.T, was memory) {
 			}
 			return err
 		})
+	}
+}
+
+// extensions is what extension API servers trust: nothing of before.
+func (f *fleet) extensions(t *testing.T, was memory) {
+	t.Helper()
+	trust, err := f.servers[0].kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, name := range map[string]string{"client-ca-file": pki.ClientCA, "requestheader-client-ca-file": pki.FrontProxyCA} {
+		certs, err := pki.ParseCerts([]byte(trust.Data[key]))
+		if err != nil || len(certs) != 1 || certs[0].Equal(was.authorities[name]) {
+			t.Errorf("%s holds %d certificates (%v)", key, len(certs), err)
+		}
 	}
 }
 

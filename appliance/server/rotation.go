@@ -9,6 +9,11 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"islet/appliance/api"
 	"islet/appliance/config"
 	"islet/appliance/health"
@@ -248,13 +253,14 @@ func (s *site) carryOn(ctx context.Context) error {
 // takeStep does what this server has to do at a step.
 func (s *site) takeStep(ctx context.Context, r join.Rotation) error {
 	if r.Step != join.StepTrust {
-		if err := s.adopt(r, r.Step); err != nil {
-			return err
+		err := s.adopt(r, r.Step)
+		if r.Step == join.StepFinish && err == nil {
+			err = s.tellExtensions(ctx, r)
 		}
-		if r.Step == join.StepFinish && slices.Contains(r.Names(), pki.NodeCA) {
-			return s.revokeOutdated(ctx, r)
+		if r.Step == join.StepFinish && err == nil && slices.Contains(r.Names(), pki.NodeCA) {
+			err = s.revokeOutdated(ctx, r)
 		}
-		return nil
+		return err
 	}
 	own := s.derived.NodeName
 	if s.hasTaken(r, s.report(own)) == "" {
@@ -291,6 +297,30 @@ func (s *site) adopt(r join.Rotation, step join.Step) error {
 	}
 	s.Log.Info("authorities changed", "authorities", r.Names(), "step", string(step))
 	return s.renewCertificates()
+}
+
+// extensionTrust is where extension API servers read whom they trust, by the authority.
+var extensionTrust = map[string]string{pki.ClientCA: "client-ca-file", pki.FrontProxyCA: "requestheader-client-ca-file"}
+
+// tellExtensions takes old authorities out of what extension API servers trust: API servers only ever add to it.
+func (s *site) tellExtensions(ctx context.Context, r join.Rotation) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		trust := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication"}}
+		if err := s.client.Get(ctx, client.ObjectKeyFromObject(trust), trust); err != nil {
+			return err
+		}
+		changed := false
+		for _, a := range r.Authorities {
+			key := extensionTrust[a.Name]
+			if key != "" && trust.Data[key] != string(a.New) {
+				trust.Data[key], changed = string(a.New), true
+			}
+		}
+		if !changed {
+			return nil
+		}
+		return s.client.Update(ctx, trust)
+	})
 }
 
 // revokeOutdated revokes the join tokens that pin an authority which has gone.
