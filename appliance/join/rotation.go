@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,10 +58,7 @@ type Successor struct {
 // Certificates is what a node is to have at a step, in the form of pki.Store.Authorities: current, changed for those
 // authorities that are rotated.
 func (r Rotation) Certificates(step Step, current map[string][]byte) map[string][]byte {
-	out := map[string][]byte{}
-	for name, content := range current {
-		out[name] = content
-	}
+	out := maps.Clone(current)
 	for _, s := range r.Authorities {
 		cross := s.Name + ".cross"
 		out[s.Name], out[cross] = s.New, s.Cross

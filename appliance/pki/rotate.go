@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -103,14 +104,16 @@ func (s *Store) setAuthority(old *Authority, trusted, cross, key []byte) (change
 	if err != nil {
 		return false, err
 	}
-	fresh := &Authority{Name: old.Name}
+	issuer := old.key
 	switch {
-	case old.key == nil, old.key.PublicKey.Equal(certs[0].PublicKey):
+	case issuer == nil, issuer.PublicKey.Equal(certs[0].PublicKey):
 		err = atomicfile.Write(certPath(s.dir, old.Name), trusted, 0o644)
-		fresh.key = old.key
 	default:
-		if fresh.key, err = parseKey(key); err == nil {
-			err = storePair(s.dir, old.Name, trusted, fresh.key)
+		if issuer, err = parseKey(key); err == nil && !issuer.PublicKey.Equal(certs[0].PublicKey) {
+			err = errors.New("the key is another authority's")
+		}
+		if err == nil {
+			err = storePair(s.dir, old.Name, trusted, issuer)
 		}
 	}
 	if err == nil && len(cross) == 0 {
@@ -123,7 +126,7 @@ func (s *Store) setAuthority(old *Authority, trusted, cross, key []byte) (change
 	if err != nil {
 		return false, err
 	}
-	read.key = fresh.key
+	read.key = issuer
 	s.cas[old.Name] = read
 	return true, nil
 }
