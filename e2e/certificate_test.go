@@ -119,7 +119,7 @@ const sleep = 400 * 24 * time.Hour
 //   - join tokens, which are refused for their dates in any case.
 func (f *fleet) oversleep(t *testing.T) {
 	before := f.pods(t)
-	f.while(t, "before the sleep", func() { <-time.After(time.Second) })
+	f.while(t, "before the sleep", func() { <-time.After(3 * time.Second) })
 	f.ageSecrets(t)
 	var ending sync.WaitGroup
 	for _, p := range f.all() {
@@ -154,7 +154,7 @@ func (f *fleet) oversleep(t *testing.T) {
 	if after := f.pods(t); !maps.Equal(before, after) {
 		t.Errorf("the pods are\n%v\nand were\n%v", after, before)
 	}
-	f.while(t, "after the sleep", func() { <-time.After(time.Second) }) // looks for what was written before, too
+	f.while(t, "after the sleep", func() { <-time.After(3 * time.Second) }) // looks for what was written before, too
 	t.Logf("everything works %s after the power came back", time.Since(begun).Round(10*time.Millisecond))
 }
 
