@@ -56,7 +56,10 @@ func (f *fleet) gather(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.deploySample(t)
-	first.namespace(t, keeperNamespace)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: keeperNamespace}} // it outlives this part
+	if _, err := first.kube.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	keeper := first.startPod(t, newPod(keeperNamespace, "keeper", withClaim("data"), func(p *corev1.Pod) {
 		p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: agent.host.Name()}
 		p.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}} // goes with this very pod
