@@ -30,7 +30,10 @@ import (
 // TestCertificates makes a site of three servers and an agent, lets it sleep for longer than its certificates live, and
 // gives it new authorities while it works.
 func TestCertificates(t *testing.T) {
-	all := bootSite(t, "certs", 4, func(c *config.Config) { c.Datastore.Store = config.StoreEtcd })
+	all := bootSite(t, "certs", 4, func(c *config.Config) {
+		c.Datastore.Store = config.StoreEtcd
+		c.Network.VIP = config.VIP{Applications: appsVIP} // else the gateways start anew when another server takes over the add-ons
+	})
 	f := &fleet{servers: all[:3], agents: all[3:]}
 	runParts(t, f, all, []part[fleet]{
 		{"assemble", (*fleet).gather},

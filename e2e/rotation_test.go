@@ -137,12 +137,12 @@ func (f *fleet) rotate(t *testing.T) {
 			await(t, readyLimit, p.host.Name()+" is ready", p.ready)
 		}
 	})
+	if err := first.connect(); err != nil { // as an operator who takes the new kubeconfig
+		t.Fatal(err)
+	}
 	unchanged()
 	f.certificates(t, was)
 	f.refused(t, was)
-	if err := first.connect(); err != nil {
-		t.Fatal(err)
-	}
 	for _, listed := range runJSON[[]join.Record](t, first, "token", "list") {
 		if listed.ID == token.ID && listed.Revoked == nil {
 			t.Error("the token of before was not revoked")
