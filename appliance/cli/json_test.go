@@ -21,6 +21,7 @@ import (
 
 	"islet/appliance/api"
 	"islet/appliance/backup"
+	"islet/appliance/cli/clitest"
 	"islet/appliance/component"
 	"islet/appliance/doctor"
 	"islet/appliance/join"
@@ -93,7 +94,7 @@ func jsonOutputs() map[string][]reflect.Type {
 
 // schemaFile is where a command's output is documented.
 func schemaFile(command string) string {
-	return filepath.Join(schemaDir, strings.ReplaceAll(command, " ", "-")+".json")
+	return clitest.SchemaFile(schemaDir, command)
 }
 
 // Every command with -o json has its schema in docs/operator/json, made from the types that it prints. -update writes them.
@@ -162,59 +163,9 @@ func TestJSONFollowsItsSchema(t *testing.T) {
 		{"version", []string{"--short"}},
 	} {
 		out, stderr, _ := runCommand(t, append(append(strings.Fields(c.command), "-o", "json"), c.args...)...)
-		if err := followsSchema(schemaFile(c.command), []byte(out)); err != nil {
+		if err := clitest.FollowsSchema(schemaFile(c.command), []byte(out)); err != nil {
 			t.Errorf("%s %q: %v\n%.300s%s", c.command, c.args, err, out, stderr)
 		}
-	}
-}
-
-// followsSchema checks a document by the schema in a file, and that it has no field that is not documented.
-func followsSchema(file string, document []byte) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	var (
-		schema   jsonschema.Schema
-		instance any
-	)
-	if err := json.Unmarshal(text, &schema); err != nil {
-		return err
-	}
-	closeObjects(&schema)
-	resolved, err := schema.Resolve(nil)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(document, &instance); err != nil {
-		return err
-	}
-	return resolved.Validate(instance)
-}
-
-// closeObjects forbids what a schema does not name.
-func closeObjects(s *jsonschema.Schema) {
-	eachSchema(s, func(s *jsonschema.Schema) {
-		if len(s.Properties) > 0 {
-			s.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
-		}
-	})
-}
-
-func eachSchema(s *jsonschema.Schema, do func(*jsonschema.Schema)) {
-	if s == nil {
-		return
-	}
-	do(s)
-	for _, p := range s.Properties {
-		eachSchema(p, do)
-	}
-	for _, p := range s.AnyOf {
-		eachSchema(p, do)
-	}
-	eachSchema(s.Items, do)
-	if len(s.Properties) == 0 {
-		eachSchema(s.AdditionalProperties, do)
 	}
 }
 
@@ -231,7 +182,7 @@ func (d describer) document(t *testing.T, command string, types []reflect.Type) 
 		if err != nil {
 			t.Fatalf("%s: %v", command, err)
 		}
-		eachSchema(s, func(s *jsonschema.Schema) {
+		clitest.Each(s, func(s *jsonschema.Schema) {
 			if len(s.Properties) > 0 {
 				s.AdditionalProperties = nil // outputs grow: a reader skips what it does not know
 			}
