@@ -30,7 +30,7 @@ const schemas = "../docs/operator/json"
 func outputs(t *testing.T, p *platform) {
 	for command, args := range map[string][]string{
 		"addon list": nil, "backup list": nil, "cert list": nil, "component events": nil, "config show": nil, "config validate": {paths.Config()},
-		"doctor": nil, "image list": nil, "node list": nil, "node show": {"node1"}, "preflight": nil, "reset": {"--plan"},
+		"doctor": nil, "image list": nil, "node list": nil, "node show": {"node1"}, "preflight": nil, "reset": {"--dry-run"},
 		"registry user list": nil, "status": nil, "token create": nil, "token list": nil, "version": nil, "install": {"--plan"},
 	} {
 		out, err := p.host.Output(t.Context(), append(append([]string{"appliance"}, append(strings.Fields(command), args...)...), "-o", "json")...)
@@ -46,7 +46,8 @@ func outputs(t *testing.T, p *platform) {
 	}
 }
 
-// badAnswers are told with every problem and its place, and change nothing on the disk.
+// badAnswers are told with every problem and its place, and change nothing on the disk. The node itself writes below its state
+// directory, which is another filesystem here, and the configuration of its pod network.
 func badAnswers(t *testing.T, p *platform) {
 	const path = "/root/bad.yaml"
 	bad := "apiVersion: islet.dev/v1alpha1\nkind: Site\nnetwork:\n  mtu: 9\n  podCidr: x\nsite: {name: Plant 7}\n"
@@ -55,7 +56,7 @@ func badAnswers(t *testing.T, p *platform) {
 		t.Fatal(err)
 	}
 	list := func() string {
-		return p.run(t, "sh", "-c", "find / -xdev -newer "+path+" -type f ! -path '/proc/*' ! -path '/sys/*' ! -path '/run/*' ! -path '/tmp/*' | sort; sha256sum "+paths.Config())
+		return p.run(t, "sh", "-c", "find / -xdev -newer "+path+" -type f ! -path '/proc/*' ! -path '/sys/*' ! -path '/run/*' ! -path '/tmp/*' ! -path '"+paths.CNIDir+"/*' | sort; sha256sum "+paths.Config())
 	}
 	before := list()
 	for _, args := range [][]string{{"install", "--config", path, "--yes", "--force"}, {"install", "--config", path, "--plan"}, {"config", "validate", path}} {
