@@ -25,6 +25,7 @@ func restart(t *testing.T, p *platform) {
 	if code := p.exitCode(t, "status"); code != int(cli.CodeNoDaemon) {
 		t.Errorf("status without a daemon: exit code %d, want %d", code, cli.CodeNoDaemon)
 	}
+	examinedWhileDown(t, p)
 	begun = time.Now()
 	if err := p.host.StartBoot(t.Context()); err != nil {
 		t.Fatal(err)

@@ -79,6 +79,17 @@ func newAddonRenderCommand(env *Env) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		Long:    `Prints the manifests of one add-on as YAML, with this node's names, addresses and image digests filled in.`,
 		Example: `  appliance addon render coredns`,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if b, err := env.OpenBundle(""); err == nil && len(args) == 0 {
+				defer b.Close()
+				components, _ := addon.Load(cmd.Context(), b) // a bad bundle: nothing to offer
+				for _, c := range components {
+					names = append(names, c.Name)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(path)
 			if err != nil {
@@ -101,6 +112,6 @@ func newAddonRenderCommand(env *Env) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&path, "config", layout.Default().Config(), "the node's answer `file`")
+	cmd.Flags().StringVar(&path, "config", layout.Default().Config(), "the node's answer `FILE`")
 	return cmd
 }

@@ -19,7 +19,7 @@ func newBundleDiffCommand(e *Env) *cobra.Command {
 compares digests, so it takes the tables of contents only and no time. Differences are no error: the exit code is 0.`,
 		Example: `  appliance bundle diff islet-0.1.0.bundle islet-0.2.0.bundle
   appliance bundle diff /usr/local/bin/appliance islet-0.2.0.bundle -o json | jq .added.bytes`,
-		Args: cobra.ExactArgs(2),
+		Args: cobra.ExactArgs(2), ValidArgsFunction: completeFiles,
 	}
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

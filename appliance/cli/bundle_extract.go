@@ -32,7 +32,7 @@ way, and the bundle has to be signed by a trusted key. A file is written in full
 		Example: `  appliance bundle extract islet-0.2.0.bundle --out /srv/layout
   appliance bundle extract --only image/registry.islet.internal/pause:3.10 --out /tmp/pause
   appliance bundle extract --only engine/kube --files --out /tmp/kube`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeFiles,
 	}
 	cmd.Flags().StringVar(&dir, "out", "", "`DIR` to write to; made if it is not there")
 	cmd.Flags().StringArrayVar(&only, "only", nil, "take this component, as `KIND/NAME`; may be repeated")

@@ -24,7 +24,7 @@ says so; it reads the table of contents only. To check the content use "applianc
 		Example: `  appliance bundle inspect
   appliance bundle inspect islet-0.2.0.bundle
   appliance bundle inspect islet-0.2.0.bundle -o json | jq .signature`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeFiles,
 	}
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -64,7 +64,7 @@ renders every manifest and looks for each image that one asks for. Nothing is wr
 		Example: `  appliance bundle verify islet-0.2.0.bundle
   appliance bundle verify                        # the bundle inside this executable
   appliance bundle verify FILE -o json && echo good`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeFiles,
 	}
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
-
 	"islet/appliance/version"
 	"islet/bundle"
 )
@@ -74,30 +72,6 @@ func golden(t *testing.T, name, got string) {
 	if got != string(want) {
 		t.Errorf("%s has changed; if that is right, run the test with -update\n%s", path, got)
 	}
-}
-
-// Every command explains itself, has an example and belongs to a group.
-func TestEveryCommandHasHelp(t *testing.T) {
-	t.Parallel()
-	root := newRoot(NewEnv(Stdio{}))
-	var check func(cmd *cobra.Command)
-	check = func(cmd *cobra.Command) {
-		if cmd.Short == "" || cmd.Long == "" || cmd.Example == "" {
-			t.Errorf("%s: lacks Short, Long or Example", cmd.CommandPath())
-		}
-		if cmd.Parent() == root && cmd.GroupID == "" {
-			t.Errorf("%s: is in no group", cmd.CommandPath())
-		}
-		if cmd.Run != nil {
-			t.Errorf("%s: has Run; want RunE, so that its errors get an exit code", cmd.CommandPath())
-		}
-		for _, sub := range cmd.Commands() {
-			if !sub.Hidden {
-				check(sub)
-			}
-		}
-	}
-	check(root)
 }
 
 func TestUsageErrors(t *testing.T) {

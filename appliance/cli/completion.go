@@ -2,9 +2,54 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
+
+// completeFiles offers files to a shell, for an argument that names one.
+func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// completeDirs offers directories.
+func completeDirs(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// completeValues gives every flag below cmd that takes a value its completion, where a command has not done so: files and
+// directories by the name of the value in its help, and nothing for what only the operator knows. Without it a shell would offer
+// files for everything.
+func completeValues(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		completeValues(sub)
+	}
+	add := func(f *pflag.Flag) {
+		if _, has := cmd.GetFlagCompletionFunc(f.Name); has || f.NoOptDefVal != "" {
+			return
+		}
+		complete := cobra.NoFileCompletions
+		switch value, _ := pflag.UnquoteUsage(f); {
+		case slices.Contains([]string{"FILE", "HOST=FILE"}, value):
+			complete = completeFiles
+		case slices.Contains([]string{"DIR", "PATH"}, value):
+			complete = completeDirs
+		}
+		if err := cmd.RegisterFlagCompletionFunc(f.Name, complete); err != nil {
+			panic(err) // the flag is this command's
+		}
+	}
+	cmd.LocalNonPersistentFlags().VisitAll(add)
+	cmd.PersistentFlags().VisitAll(add)
+}
+
+// offer is the completion of a flag that takes one of a few values.
+func offer(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // its caller has just added the flag
+	}
+}
 
 func newCompletionCommand(e *Env) *cobra.Command {
 	return &cobra.Command{

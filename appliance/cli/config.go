@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"islet/appliance/config"
 	"islet/appliance/host"
@@ -57,7 +58,7 @@ type configReport struct {
 func newConfigValidateCommand(e *Env) *cobra.Command {
 	var here bool
 	cmd := &cobra.Command{
-		Use: "validate FILE", Short: "Check an answer file and list every problem with its line", Args: cobra.ExactArgs(1),
+		Use: "validate FILE", Short: "Check an answer file and list every problem with its line", Args: cobra.ExactArgs(1), ValidArgsFunction: completeFiles,
 		Long: `Check an answer file. All problems are listed at once, each with line, column, field and what to
 do. Nothing of this machine is looked at, unless --here asks whether the file fits it.`,
 		Example: `  appliance config validate site.yaml
@@ -120,13 +121,15 @@ func (r configReport) print(w io.Writer) error {
 func newConfigShowCommand(e *Env) *cobra.Command {
 	var effective bool
 	cmd := &cobra.Command{
-		Use: "show [FILE]", Short: "Print a configuration with all defaults filled in", Args: cobra.MaximumNArgs(1),
+		Use: "show [FILE]", Short: "Print a configuration with all defaults filled in", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeFiles,
 		Long: `Print what the appliance would use: the file's values over the defaults. Without FILE it is the
 file of this node. With --effective each field is preceded by what it means.`,
 		Example: `  appliance config show
-  appliance config show --effective site.yaml`,
+  appliance config show --effective site.yaml
+  appliance config show -o json | jq .network`,
 	}
 	cmd.Flags().BoolVar(&effective, "effective", false, "explain each field in a comment")
+	format := AddFormatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		file := layout.Default().Config()
 		if len(args) > 0 {
@@ -140,8 +143,14 @@ file of this node. With --effective each field is preceded by what it means.`,
 		if err != nil {
 			return err
 		}
-		_, err = e.Stdio.Out.Write(text)
-		return err
+		var fields map[string]any // the same document, as its schema describes it
+		if err := yaml.Unmarshal(text, &fields); err != nil {
+			return err
+		}
+		return e.Print(*format, fields, func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
 	}
 	return cmd
 }
@@ -160,7 +169,8 @@ func newConfigExplainCommand(e *Env) *cobra.Command {
 		Use: "explain [FIELD]", Short: "Explain a field of the answer file, or list all", Args: cobra.MaximumNArgs(1),
 		Example: `  appliance config explain
   appliance config explain network.podCIDR
-  appliance config explain datastore      everything below it`,
+  appliance config explain datastore      everything below it
+  appliance config explain -o json | jq -r '.[].field'`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			for _, f := range config.Fields() {
@@ -170,24 +180,34 @@ func newConfigExplainCommand(e *Env) *cobra.Command {
 		},
 	}
 	cmd.Long = "Explain a field of the answer file: what it means, what it may be, and what an empty value stands for."
+	format := AddFormatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		field := strings.Join(args, "")
-		found := 0
+		var found []configField
 		for _, f := range config.Fields() {
-			if field != "" && f.Path != field && !strings.HasPrefix(f.Path, field+".") {
-				continue
-			}
-			found++
-			if _, err := fmt.Fprintf(e.Stdio.Out, "%s\n    %s\n", f.Path, f.Describe()); err != nil {
-				return err
+			if field == "" || f.Path == field || strings.HasPrefix(f.Path, field+".") {
+				found = append(found, configField{f.Path, f.Describe()})
 			}
 		}
-		if found == 0 {
+		if len(found) == 0 {
 			return Exit(CodeUsage, Advise(fmt.Errorf("no field %q in the answer file", field), "appliance config explain lists all fields"))
 		}
-		return nil
+		return e.Print(*format, found, func(w io.Writer) error {
+			for _, f := range found {
+				if _, err := fmt.Fprintf(w, "%s\n    %s\n", f.Field, f.Meaning); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return cmd
+}
+
+// configField is one field of the answer file.
+type configField struct {
+	Field   string `json:"field"`   // its path, such as network.mtu
+	Meaning string `json:"meaning"` // what it is for, what it may be, and what an empty value stands for
 }
 
 func newConfigSchemaCommand(e *Env) *cobra.Command {

@@ -16,7 +16,7 @@ func TestHelp(t *testing.T) {
 		out  string
 		err  string
 	}{
-		{"all topics", nil, CodeOK, "backup        Back the site up", ""},
+		{"all topics", nil, CodeOK, "Back the site up, and restore it", ""},
 		{"a page", []string{"backup"}, CodeOK, "BACK THE SITE UP", ""},
 		{"a problem", []string{"disk-slow"}, CodeOK, "is slow to make writes safe", ""},
 		{"a command that has no page", []string{"status"}, CodeOK, "appliance status --wait", ""},

@@ -21,9 +21,10 @@ import (
 func newImageUploadCommand(env *Env) *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
-		Use:   "upload FILE",
-		Short: "Put the images of an archive into the site's registry",
-		Args:  cobra.ExactArgs(1),
+		Use:               "upload FILE",
+		Short:             "Put the images of an archive into the site's registry",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeFiles,
 		Long: `Reads an archive that ` + "`docker save`" + ` or its like wrote, or an OCI image layout in a tar file, plain or compressed with
 gzip or zstd, and puts its images into the registry of this server, from which the other servers fetch them. Any node can
 then run them under the name that they have in the archive, or that --as gives. Run on a server.

@@ -117,6 +117,17 @@ func (c *labCommands) pickHost(reference string) (*lab.Host, error) {
 	return l.Host(host)
 }
 
+// completeLabs offers the labs on this machine.
+func (c *labCommands) completeLabs(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if labs, err := c.layout().List(); err == nil && len(args) == 0 {
+		for _, l := range labs {
+			names = append(names, l.Name())
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeHosts offers the hosts of all labs for the first argument.
 func (c *labCommands) completeHosts(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	labs, err := c.layout().List()

@@ -11,7 +11,7 @@ import (
 func (c *labCommands) downCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "down [LAB | --all]", Short: "Remove a lab with everything in it", Args: cobra.MaximumNArgs(1),
+		Use: "down [LAB | --all]", Short: "Remove a lab with everything in it", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeLabs,
 		Long: `down removes a lab: its processes, networks, control groups and disks, and returns when all of it is gone.
 Without a name it is the only lab, or the lab "` + defaultLab + `". It also clears away what a crashed command or a reboot
 of this machine has left of a lab, and may be repeated.`,

@@ -85,7 +85,7 @@ func (v labView) running() int {
 
 func (c *labCommands) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status [LAB]", Short: "Show the hosts of a lab and how they are", Args: cobra.MaximumNArgs(1),
+		Use: "status [LAB]", Short: "Show the hosts of a lab and how they are", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeLabs,
 		Long: `status shows each host of a lab, its address, whether it is on, its cable, and its boot command. The last
 line tells whether anything ever tried to leave the lab: packets and connections that a host's kernel
 refused for want of a route, and frames to outside addresses that reached the switch.`,

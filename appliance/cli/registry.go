@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"text/tabwriter"
 
@@ -63,7 +64,7 @@ type registryUser struct {
 func newRegistryUserAddCommand(env *Env) *cobra.Command {
 	var push bool
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Make a user and print its password once", Args: cobra.ExactArgs(1),
+		Use: "add NAME", Short: "Make a user and print its password once", Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 		Long:    `Makes a user and prints its password, which cannot be shown again. It is good on all servers within seconds.`,
 		Example: "  appliance registry user add ci --push\n  appliance registry user add viewer -o json | jq -r .password",
 	}
@@ -121,7 +122,7 @@ func newRegistryUserListCommand(env *Env) *cobra.Command {
 
 func newRegistryUserRemoveCommand(env *Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Short: "Take a user's access away", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", Short: "Take a user's access away", Args: cobra.ExactArgs(1), ValidArgsFunction: completeUsers,
 		Long:    `Removes a user. All servers refuse its password within seconds; what it pushed stays.`,
 		Example: "  appliance registry user remove ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -136,4 +137,14 @@ func newRegistryUserRemoveCommand(env *Env) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// completeUsers offers the users of the registry.
+func completeUsers(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if users, err := openRegistryUsers(); err == nil && len(args) == 0 {
+		all, _ := users.List(cmd.Context()) // no API: nothing to offer
+		names = slices.Sorted(maps.Keys(all))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

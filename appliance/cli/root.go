@@ -114,6 +114,10 @@ machines that have no network but their own. Everything it needs is inside this 
 	for _, newCommand := range commands() {
 		root.AddCommand(newCommand(e))
 	}
+	root.InitDefaultHelpCmd()
+	offer(root, "log-level", "debug", "info", "warn", "error")
+	offer(root, "log-format", "text", "json")
+	completeValues(root)
 	return root
 }
 

@@ -71,7 +71,7 @@ func TestWatchDrawsWithinTheScreen(t *testing.T) {
 	}
 	for _, size := range [][2]int{{60, 20}, {80, 24}, {200, 100}} {
 		var out bytes.Buffer
-		w := &statusWatch{out: &out, every: time.Second, screen: func() (int, int, bool) { return size[0], size[1], true }}
+		w := &statusWatch{out: &out, format: FormatText, every: time.Second, screen: func() (int, int, bool) { return size[0], size[1], true }}
 		for _, down := range []error{nil, api.ErrUnreachable} {
 			out.Reset()
 			if err := w.show(time.Now(), s, down); err != nil {

@@ -222,7 +222,7 @@ func printTokens(out io.Writer, list []join.Record, now time.Time) error {
 
 func newTokenRevokeCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "revoke ID", Short: "Make a token useless from now on", Args: cobra.ExactArgs(1),
+		Use: "revoke ID", Short: "Make a token useless from now on", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTokens,
 		Long:    `Makes a token useless. Nodes that it let in stay; ` + "`appliance node remove`" + ` removes those.`,
 		Example: "  appliance token revoke h3x0c9ja",
 	}
@@ -249,4 +249,16 @@ func newTokenRevokeCommand(env *Env) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// completeTokens offers the ids of the tokens that are of use yet.
+func completeTokens(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var ids []cobra.Completion
+	if site, err := openCluster(); err == nil && len(args) == 0 {
+		list, _ := server.Tokens(site.client).List(cmd.Context()) // no API: nothing to offer
+		for _, record := range list {
+			ids = append(ids, cobra.CompletionWithDesc(record.ID, record.Note))
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }

@@ -103,6 +103,17 @@ func FuzzDecode(f *testing.F) {
 			if !errors.As(err, &problems) || problems.Error() == "" {
 				t.Fatalf("error without problems: %#v", err)
 			}
+			lines := 1
+			for _, r := range string(data) {
+				if strings.ContainsRune("\r\n\u0085\u2028\u2029", r) { // what YAML 1.1 takes for the end of a line
+					lines++
+				}
+			}
+			for _, p := range problems {
+				if p.Message == "" || p.Advice == "" || p.Line < 0 || p.Line > lines || p.Line > 0 && p.Column < 1 {
+					t.Fatalf("a problem without words, advice or place in %d lines: %+v\nin\n%s", lines, p, data)
+				}
+			}
 			return
 		}
 		text, err := Marshal(c, true)

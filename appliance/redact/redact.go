@@ -187,9 +187,10 @@ var patterns = []pattern{
 	{[]string{"bearer", "basic"}, replace(`(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}`, "${1}${2}"+Mark)},
 	{[]string{"authorization", "cookie", "x-auth"}, replace(`(?i)((?:^|[^/\w-])(?:(?:proxy-)?authorization|(?:set-)?cookie|x-auth[\w-]*)\\*["']?\s*[:=]\s*[\[\\"']*)[^"'\\\]\r\n]+`, "${1}"+Mark)},
 	{[]string{"://"}, replace(`(://[^/\s:@"']*):[^/\s@"']+@`, "${1}:"+Mark+"@")},
-	{[]string{"$"}, replace(`\$(?:2[abxy]|[156y]|argon2\w*|scrypt)\$[\w./$=,+-]{8,}`, Mark)},   // crypt(5)
-	{[]string{"auth"}, replace(`("auth\\*"\s*:\s*\\*")[\w+/=]{8,}`, "${1}"+Mark)},              // containers-auth.json(5)
-	{[]string{"."}, replace(`(^|[^\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?:$|[^\w.-])`, "${1}"+Mark)}, // a bootstrap token of Kubernetes
+	{[]string{"$"}, replace(`\$(?:2[abxy]|[156y]|argon2\w*|scrypt)\$[\w./$=,+-]{8,}`, Mark)},                                         // crypt(5)
+	{[]string{"auth"}, replace(`("auth\\*"\s*:\s*\\*")[\w+/=]{8,}`, "${1}"+Mark)},                                                    // containers-auth.json(5)
+	{[]string{"."}, replace(`(^|[^\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?:$|[^\w.-])`, "${1}"+Mark)},                                       // a bootstrap token of Kubernetes
+	{[]string{`"value`}, replace(`(\\*"name\\*"\s*:\s*\\*"[^"\\]*\\*"\s*,\s*\\*"value\\*"\s*:\s*\\*")(?:[^"\\]|\\.)*`, "${1}"+Mark)}, // variables of a pod, as in audit logs
 	{secretNeeds, namedValues},
 }
 

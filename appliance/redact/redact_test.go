@@ -32,6 +32,8 @@ var planted = []struct{ name, text string }{
 	{"connection", "postgres://app:S3CRETvalue@db:5432/x?sslmode=off"},
 	{"kubeconfig token", "    token: S3CRETvalue"},
 	{"kubeconfig key", "    client-key-data: S3CRETvaluebase64=="},
+	{"any variable of a pod in an audit log", `{"env":[{"name":"PLAIN","value":"S3CRETvalue"},{"name":"B","value":"x\"S3CRET"}],"kept":1}`},
+	{"the same in a text", `{"last":"{\"env\":[{\"name\":\"PLAIN\",\"value\":\"S3CRETvalue\"}]}"}`},
 	{"docker configuration", `{"auths":{"r":{"auth":"S3CRETvalue012="}}}`},
 }
 
