@@ -39,6 +39,7 @@ func (n *node) watchHealth(ctx context.Context) {
 		n.judgeAddress()
 		n.judgeClock()
 		n.judgeVIPs(n.vipStatus())
+		n.backups.judge(time.Now(), n.others())
 		if entries, err := n.pki.Inventory(n.allLeaves()); err == nil {
 			n.judgeCertificates(entries)
 		}

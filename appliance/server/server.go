@@ -75,6 +75,7 @@ type node struct {
 	anew       chan struct{} // closed when the daemon is to start again
 	anewOnce   sync.Once
 	vips       *vip.Keeper // on servers with a virtual address
+	backups    *backups
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -106,6 +107,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	n.problems = health.NewTracker(health.Catalogue())
 	defer n.problems.Close()
+	n.backups = &backups{node: n}
 	units, err := n.units()
 	if err != nil {
 		return err
