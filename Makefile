@@ -103,9 +103,9 @@ e2e: bundle ## the real thing in isolated hosts
 	@APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 60m -v ./e2e
 
 .PHONY: e2e-long
-e2e-long: bundle ## the same with 200 power cuts
-	$(call say,end-to-end tests with 200 power cuts)
-	@E2E_CUTS=200 APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 180m -v ./e2e
+e2e-long: bundle ## the same with 200 power cuts of one host and 100 of all hosts of a site
+	$(call say,end-to-end tests with 300 power cuts)
+	@E2E_CUTS=200 E2E_SITE_CUTS=100 APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -timeout 240m -v ./e2e
 
 .PHONY: reproducible
 reproducible: images ## build one engine and two images a second time, elsewhere, and compare the digests

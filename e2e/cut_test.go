@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	defaultCuts  = 20
+	defaultCuts  = 10
 	cutsPerRound = 10 // half of them while the platform first starts, half while it is written to
 )
 
 // TestPowerCuts cuts the host's power at random moments: during the first start, during the import of images, and while it
 // is being written to. Whatever was acknowledged must be there afterwards, the database sound at every cut, and the platform
-// must become ready by itself. E2E_CUTS says how often (default 20), E2E_SEED repeats the moments of another run.
+// must become ready by itself. E2E_CUTS says how often (default 10), E2E_SEED repeats the moments of another run.
 func TestPowerCuts(t *testing.T) {
 	executable(t)
 	cuts, seed := number(t, "E2E_CUTS", defaultCuts), uint64(number(t, "E2E_SEED", int(time.Now().Unix())))

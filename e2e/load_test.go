@@ -110,15 +110,15 @@ func (c *cutter) compare(t *testing.T) {
 }
 
 // checkDisk has the staged store engine check a copy of the database of a host that is off.
-func (c *cutter) checkDisk(t *testing.T) string {
+func (p *platform) checkDisk(t *testing.T) string {
 	t.Helper()
-	kine := c.host.Path(filepath.Join(paths.Bin(), "kine"))
+	kine := p.host.Path(filepath.Join(paths.Bin(), "kine"))
 	if _, err := os.Stat(kine); errors.Is(err, fs.ErrNotExist) {
 		return "no engines yet"
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"state.db", "state.db-wal"} {
-		content, err := os.ReadFile(c.host.Path(filepath.Join(paths.Datastore(), name)))
+		content, err := os.ReadFile(p.host.Path(filepath.Join(paths.Datastore(), name)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"islet/appliance/cli"
+	"islet/appliance/datastore"
 )
 
 const migrationCuts = 4
@@ -73,7 +74,7 @@ func (p *platform) migrateUnderCuts(t *testing.T) {
 		}
 		stop()
 		<-ended
-		t.Logf("cut %d after %s", i+1, after.Round(time.Millisecond))
+		t.Logf("cut %d after %s: sqlite: %s; etcd %s", i+1, after.Round(time.Millisecond), p.checkDisk(t), p.checkEtcd(t, "check", datastore.EtcdDir(paths)))
 		if err := p.host.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

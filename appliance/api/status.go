@@ -32,6 +32,7 @@ type Status struct {
 	Certificates []pki.Entry        `json:"certificates"`
 	Authorities  []Authority        `json:"authorities,omitempty"`
 	Rotation     *Rotation          `json:"rotation,omitempty"` // on servers, the last one that there was
+	Backups      []Backup           `json:"backups,omitempty"`  // of servers, that this node has made or copied
 	Problems     []health.Active    `json:"problems"`
 }
 
@@ -68,6 +69,18 @@ type Datastore struct {
 	NewestSnapshot time.Time `json:"newestSnapshot,omitzero"`
 	// Restored tells of a damaged database that a snapshot replaced; empty when that never happened.
 	Restored string `json:"restored,omitempty"`
+}
+
+// Backup is a sealed backup of a server as a node keeps it.
+type Backup struct {
+	Of      string    `json:"of"` // the server that made it
+	Path    string    `json:"path"`
+	Created time.Time `json:"created"`
+	Bytes   int64     `json:"bytes"`
+	SHA256  string    `json:"sha256,omitempty"`
+	// Verified says that the node has compared it with its digest when it was written.
+	Verified bool   `json:"verified"`
+	Problem  string `json:"problem,omitempty"` // why it cannot be used
 }
 
 // Engines is what the last start staged.

@@ -37,6 +37,7 @@ const (
 	configPath     = "config.yaml"
 	pkiFolder      = "pki/"
 	databaseFolder = "datastore/"
+	generationPath = databaseFolder + "generation" // that a restored datastore is of; of etcd only
 	maxManifest    = 1 << 20
 	maxSmallFile   = 1 << 20
 	maxFiles       = 500
@@ -86,6 +87,8 @@ type Contents struct {
 	Manifest Manifest
 	Config   []byte
 	PKI      map[string][]byte // by file name
+	// Generation is what the file of that name beside etcd's data is to say, nil for SQLite.
+	Generation []byte
 }
 
 // pkiName is what a file of the PKI may be called: nothing that leads elsewhere, and nothing hidden.
@@ -132,7 +135,7 @@ func (m Manifest) validate(largest int64) error {
 }
 
 func (f File) validate(database string, largest int64) error {
-	if name, ok := strings.CutPrefix(f.Path, pkiFolder); f.Path != configPath && f.Path != database && (!ok || !pkiName.MatchString(name)) {
+	if name, ok := strings.CutPrefix(f.Path, pkiFolder); f.Path != configPath && f.Path != generationPath && f.Path != database && (!ok || !pkiName.MatchString(name)) {
 		return malformed("it lists a file %.80q", f.Path)
 	}
 	if f.Path != database {

@@ -29,6 +29,9 @@ type Source struct {
 	Config   string // the answer file
 	PKI      string // the directory of the authorities
 	Database string // a verified snapshot, which nobody writes to
+	// Generation counts the recoveries that etcd's data had seen. A restoration begins the next, so that servers which come back
+	// with what they had before get a copy of what was restored.
+	Generation int
 }
 
 // Create writes a sealed backup to w, in one pass with bounded memory.
@@ -82,6 +85,10 @@ func (s Source) collect(ctx context.Context) (Manifest, map[string][]byte, error
 	}
 	small := map[string][]byte{configPath: config}
 	m.Format, m.Files = Format, []File{fileOf(configPath, config)}
+	if m.Datastore.Kind == "etcd" {
+		small[generationPath] = fmt.Appendf(nil, "%d\n", s.Generation+1)
+		m.Files = append(m.Files, fileOf(generationPath, small[generationPath]))
+	}
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		small[pkiFolder+name] = keys[name]
 		m.Files = append(m.Files, fileOf(pkiFolder+name, keys[name]))

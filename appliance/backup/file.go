@@ -122,6 +122,16 @@ func List(ctx context.Context, dir string) ([]Entry, error) {
 	return list, nil
 }
 
+// Look is what List says of one file.
+func Look(ctx context.Context, path string) (Entry, error) {
+	site, created, err := parseName(filepath.Base(path))
+	e := Entry{Path: path, Site: site, Created: created}
+	if err == nil {
+		err = e.look(ctx)
+	}
+	return e, err
+}
+
 // look compares the size of a file with its seal.
 func (e *Entry) look(ctx context.Context) error {
 	file, err := os.Open(e.Path)

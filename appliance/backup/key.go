@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 
@@ -102,4 +103,25 @@ func SetSiteRecipient(l layout.Layout, r Recipient) error {
 		return err
 	}
 	return atomicfile.Write(recipientPath(l), []byte(r.String()+"\n"), 0o644)
+}
+
+// KeySince returns what a site's backups are sealed for and since when this server knows it, or ErrNoKey.
+func KeySince(l layout.Layout) (Recipient, time.Time, error) {
+	r, err := SiteRecipient(l)
+	if err != nil {
+		return r, time.Time{}, err
+	}
+	info, err := os.Stat(recipientPath(l))
+	if err != nil {
+		return r, time.Time{}, err
+	}
+	return r, info.ModTime().UTC(), nil
+}
+
+// AdoptRecipient is SetSiteRecipient for what another server has had since then.
+func AdoptRecipient(l layout.Layout, r Recipient, since time.Time) error {
+	if err := SetSiteRecipient(l, r); err != nil {
+		return err
+	}
+	return os.Chtimes(recipientPath(l), since, since)
 }

@@ -39,9 +39,12 @@ func (r reader) read(database io.Writer) (Contents, error) {
 		} else {
 			var content bytes.Buffer
 			err = r.take(f, &content)
-			if name, ok := strings.CutPrefix(f.Path, pkiFolder); ok {
+			switch name, ok := strings.CutPrefix(f.Path, pkiFolder); {
+			case ok:
 				c.PKI[name] = content.Bytes()
-			} else {
+			case f.Path == generationPath:
+				c.Generation = content.Bytes()
+			default:
 				c.Config = content.Bytes()
 			}
 		}

@@ -127,6 +127,11 @@ func stage(ctx context.Context, r io.Reader, key Key, dir string, want Manifest)
 	if !reflect.DeepEqual(c.Manifest, want) {
 		return fmt.Errorf("%w: it is another file than a moment ago", ErrAltered)
 	}
+	if c.Generation != nil {
+		if err := atomicfile.Write(filepath.Join(dir, generationPath), c.Generation, 0o600); err != nil {
+			return err
+		}
+	}
 	for name, content := range c.PKI {
 		if err := atomicfile.Write(filepath.Join(keys, name), content, 0o600); err != nil {
 			return err

@@ -278,3 +278,27 @@ func TestWriteFileAndList(t *testing.T) {
 		t.Errorf("%v (%v)", list, err)
 	}
 }
+
+// A restored etcd is of the generation after that of its backup, so that other servers take it for newer than what they have.
+func TestPlaceBeginsAGeneration(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1000)
+	etcd := databases["etcd"]
+	s.source.Manifest.Datastore.Kind, s.source.Generation = "etcd", 2
+	write(t, s.source.Database, append(make([]byte, etcd.at), etcd.magic+"the rest of it"...))
+	content, m := s.seal(t)
+	l := machine(t)
+	if err := Place(t.Context(), bytes.NewReader(content), s.key, l, m); err != nil {
+		t.Fatal(err)
+	}
+	if generation, err := datastore.Generation(l); err != nil || generation != 3 {
+		t.Errorf("%d (%v), want 3", generation, err)
+	}
+	c, err := Open(t.Context(), bytes.NewReader(content), s.key, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := c.Placed(t.Context(), l); err != nil || !done {
+		t.Errorf("placed %t (%v)", done, err)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,9 +21,6 @@ import (
 	"islet/appliance/layout"
 	"islet/appliance/progress"
 )
-
-// siteBackups is where backups go when nobody says where to.
-func siteBackups(l layout.Layout) string { return filepath.Join(l.Backups(), "site") }
 
 type backupCreateFlags struct {
 	out    string
@@ -38,7 +34,8 @@ func newBackupCreateCommand(env *Env) *cobra.Command {
 		Long: `Takes a snapshot of the datastore, checks it, and seals it into one file together with the answer file and the
 authorities. The file appears under its name only when it is whole, was forced to the disk and was read back.
 
-Without --out it goes below the state directory, which is lost with this machine, and deleted by a reset: copy it.`,
+Without --out it goes below the state directory, as those do that are made by the schedule: every other node of the site
+copies it, and it is deleted in time (backup.keep and backup.maxBytes in the answer file).`,
 		Example: `  appliance backup create
   appliance backup create --out /mnt/stick
   appliance backup create --out /mnt/stick/before-upgrade.islet-backup`,
@@ -62,11 +59,7 @@ func (f *backupCreateFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	path, err := f.path(l, source.Manifest)
-	if err != nil {
-		return err
-	}
-	written, err := backup.WriteFile(ctx, path, to, source)
+	written, err := f.write(ctx, c, l, to, source)
 	if errors.Is(err, fs.ErrExist) {
 		return Exit(CodeExists, Advise(err, "name another file with --out"))
 	}
@@ -76,7 +69,7 @@ func (f *backupCreateFlags) run(ctx context.Context, env *Env) error {
 	return env.Print(*f.format, written, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s\n%s, SHA-256 %s\nsealed for %s\n", written.Path, progress.Bytes(written.Bytes), written.SHA256, to)
 		if f.out == "" {
-			fmt.Fprintln(env.Stdio.Err, "Copy it to another place: here it is lost with this machine.")
+			fmt.Fprintln(env.Stdio.Err, "The other machines of the site copy it by themselves. Take it off the site, too.")
 		}
 		return err
 	})
@@ -108,22 +101,35 @@ func takeSource(ctx context.Context, env *Env, c config.Config, l layout.Layout)
 	if err != nil {
 		return backup.Source{}, fmt.Errorf("check the snapshot %s: %w", snapshot, err)
 	}
+	generation, err := datastore.Generation(l)
+	if err != nil {
+		return backup.Source{}, err
+	}
 	return backup.Source{
 		Manifest: backup.Manifest{
 			Site: c.Site.Name, Node: status.Node.Name, Address: address, Appliance: env.Build.Version, Created: time.Now().UTC().Truncate(time.Second),
 			Datastore: backup.Datastore{Kind: string(c.Datastore.Store), Revision: report.Revision, Rows: report.Rows},
 		},
-		Config: l.Config(), PKI: l.PKI(), Database: snapshot,
+		Config: l.Config(), PKI: l.PKI(), Database: snapshot, Generation: generation,
 	}, nil
 }
 
-// path is the file to write.
-func (f *backupCreateFlags) path(l layout.Layout, m backup.Manifest) (string, error) {
-	name := backup.Name(m.Site, m.Created)
+// write puts the backup where it was asked for, else among those that this server keeps and others copy.
+func (f *backupCreateFlags) write(ctx context.Context, c config.Config, l layout.Layout, to backup.Recipient, source backup.Source) (backup.Written, error) {
 	if f.out == "" {
-		dir := siteBackups(l)
-		return filepath.Join(dir, name), os.MkdirAll(dir, 0o700)
+		shelf := backup.Shelf{Dir: backup.OwnDir(l), Keep: c.Backup.Keep, MaxBytes: int64(c.Backup.MaxBytes)}
+		return shelf.Make(ctx, to, source)
 	}
+	path, err := f.path(source.Manifest)
+	if err != nil {
+		return backup.Written{}, err
+	}
+	return backup.WriteFile(ctx, path, to, source)
+}
+
+// path is the file to write.
+func (f *backupCreateFlags) path(m backup.Manifest) (string, error) {
+	name := backup.Name(m.Site, m.Created)
 	info, err := os.Stat(f.out)
 	switch {
 	case err == nil && info.IsDir():
@@ -134,65 +140,4 @@ func (f *backupCreateFlags) path(l layout.Layout, m backup.Manifest) (string, er
 		return "", fmt.Errorf("--out: there is no directory %s: %w", f.out, fs.ErrNotExist)
 	}
 	return f.out, nil
-}
-
-// backupRow is a line of `backup list`.
-type backupRow struct {
-	backup.Entry
-	OtherKey bool `json:"otherKey"` // it is sealed for another recovery key than the site's
-}
-
-func newBackupListCommand(env *Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "list [DIR]", Short: "List the backups in a directory", Args: cobra.MaximumNArgs(1),
-		Long: `Lists the backups, the newest first: those that were written without --out, or those of a directory. It tells which
-are cut short, and which are sealed for another recovery key than the site's; all else takes the key to find out:
-` + "`appliance backup verify`.",
-		Example: `  appliance backup list
-  appliance backup list /mnt/stick -o json | jq -r '.[0].path'`,
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		},
-	}
-	format := AddFormatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		_, l, err := openServer("look at the backups")
-		if err != nil {
-			return err
-		}
-		recipient := ""
-		if r, err := backup.SiteRecipient(l); err == nil {
-			recipient = r.String()
-		}
-		dir := siteBackups(l)
-		if len(args) > 0 {
-			dir = args[0]
-		}
-		list, err := backup.List(cmd.Context(), dir)
-		if err != nil {
-			return err
-		}
-		rows := []backupRow{}
-		for _, e := range list {
-			rows = append(rows, backupRow{e, e.Recipient != "" && e.Recipient != recipient})
-		}
-		return env.Print(*format, rows, func(w io.Writer) error { return printBackups(w, rows) })
-	}
-	return cmd
-}
-
-func printBackups(out io.Writer, rows []backupRow) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "MADE\tSITE\tSIZE\tSTATE\tFILE")
-	for _, r := range rows {
-		state := "whole"
-		switch {
-		case r.Problem != "":
-			state = r.Problem
-		case r.OtherKey:
-			state = "sealed for another recovery key"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Created.Local().Format(time.DateTime), r.Site, progress.Bytes(r.Bytes), state, r.Path)
-	}
-	return w.Flush()
 }

@@ -60,6 +60,7 @@ func jsonOutputs() map[string][]reflect.Type {
 		"bundle keygen":      of(reflect.TypeFor[keyReport]()),
 		"bundle verify":      of(reflect.TypeFor[verifyReport]()),
 		"cert list":          of(reflect.TypeFor[[]certificate]()),
+		"cert rotate-ca":     of(reflect.TypeFor[*api.Rotation](), reflect.TypeFor[rotationPlan]()),
 		"component events":   of(reflect.TypeFor[[]component.Event]()),
 		"config explain":     of(reflect.TypeFor[[]configField]()),
 		"config show":        of(reflect.TypeFor[map[string]any]()),

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,19 +28,46 @@ func (c *labCommands) hostCommand(use, short, long, example string, do func(cont
 }
 
 func (c *labCommands) startCommand() *cobra.Command {
-	return c.hostCommand("start", "Boot a host that is off",
+	return c.orAll(c.hostCommand("start", "Boot a host that is off",
 		"start boots a host that was killed or stopped: the same disk and address, everything else is new.",
-		"  appliance lab start node1",
-		func(ctx context.Context, h *lab.Host) error { return h.Start(ctx) })
+		"  appliance lab start node1\n  appliance lab start --all",
+		func(ctx context.Context, h *lab.Host) error { return h.Start(ctx) }),
+		(*lab.Lab).Start)
 }
 
 func (c *labCommands) killCommand() *cobra.Command {
-	return c.hostCommand("kill", "Cut the power of a host",
+	return c.orAll(c.hostCommand("kill", "Cut the power of a host",
 		`kill ends every process of a host at once, without warning, and with them its mounts and connections.
 The disk stays as it was at that moment. What was written without fsync is there as well, as this
 machine's memory has not lost power: that part of a real power cut is not shown.`,
-		"  appliance lab kill node1 && appliance lab start node1",
-		func(ctx context.Context, h *lab.Host) error { return h.Kill(ctx) })
+		"  appliance lab kill node1 && appliance lab start node1\n  appliance lab kill --all rehearsal     all of its hosts in one moment",
+		func(ctx context.Context, h *lab.Host) error { return h.Kill(ctx) }),
+		(*lab.Lab).Kill)
+}
+
+// orAll lets a command do the same to all hosts of a lab at once.
+func (c *labCommands) orAll(cmd *cobra.Command, do func(*lab.Lab, context.Context) error) *cobra.Command {
+	var all bool
+	one := cmd.RunE
+	cmd.Use = cmd.Name() + " HOST | --all [LAB]"
+	cmd.Flags().BoolVar(&all, "all", false, "all hosts of the lab at once")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if all {
+			return cobra.MaximumNArgs(1)(cmd, args)
+		}
+		return cobra.ExactArgs(1)(cmd, args)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !all {
+			return one(cmd, args)
+		}
+		l, err := c.pick(strings.Join(args, ""))
+		if err != nil {
+			return err
+		}
+		return do(l, cmd.Context())
+	}
+	return cmd
 }
 
 func (c *labCommands) stopCommand() *cobra.Command {

@@ -24,6 +24,7 @@ type Config struct {
 	Node       Node      `yaml:"node" doc:"This machine."`
 	Network    Network   `yaml:"network" doc:"Addresses and links of the cluster."`
 	Datastore  Datastore `yaml:"datastore" doc:"Where the cluster keeps its state."`
+	Backup     Backup    `yaml:"backup" doc:"Sealed backups of the site: every server makes them, once the site has a recovery key, and every other node copies them."`
 	Gateway    Gateway   `yaml:"gateway" doc:"The way in to applications, for Ingress and HTTPRoute."`
 	Storage    Storage   `yaml:"storage" doc:"Local volumes of the default storage class."`
 	Kubelet    Kubelet   `yaml:"kubelet" doc:"What pods may take of this machine and what is kept back for the host."`
@@ -111,6 +112,14 @@ type Snapshots struct {
 	Interval Duration `yaml:"interval" min:"1m" max:"168h" doc:"Time between two snapshots."`
 	Keep     int      `yaml:"keep" min:"1" max:"1000" doc:"Number of snapshots kept."`
 	MaxBytes Size     `yaml:"maxBytes" min:"64Mi" doc:"Space that all snapshots together may take; the oldest go first."`
+}
+
+// Backup bounds the backups of each server, on that server and on each node that copies them. The newest verified one is
+// never deleted.
+type Backup struct {
+	Interval Duration `yaml:"interval" min:"10m" max:"720h" doc:"Time between two backups of a server."`
+	Keep     int      `yaml:"keep" min:"1" max:"1000" doc:"Number of backups of each server that each node keeps."`
+	MaxBytes Size     `yaml:"maxBytes" min:"64Mi" doc:"Space that the backups of one server may take on each node; the oldest go first. Copies also leave kubelet.eviction.disk free."`
 }
 
 // Gateway is the ingress of applications.

@@ -31,6 +31,7 @@ func Default() Config {
 			Store:     StoreSQLite,
 			Snapshots: Snapshots{Interval: Duration(time.Hour), Keep: 24, MaxBytes: 2 * gibibyte},
 		},
+		Backup:  Backup{Interval: Duration(24 * time.Hour), Keep: 7, MaxBytes: gibibyte},
 		Gateway: Gateway{Enabled: true, HTTPPort: 80, HTTPSPort: 443},
 		Storage: Storage{MinFree: 4 * gibibyte},
 		Kubelet: Kubelet{

@@ -72,7 +72,7 @@ func (r Ring) List() ([]Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Snapshot{filepath.Join(r.Dir, e.Name()), taken, info.Size()})
+		out = append(out, Snapshot{Path: filepath.Join(r.Dir, e.Name()), Taken: taken, Bytes: info.Size()})
 	}
 	slices.SortFunc(out, func(a, b Snapshot) int { return b.Taken.Compare(a.Taken) })
 	return out, nil
@@ -126,22 +126,28 @@ func (r Ring) due(now time.Time) time.Duration {
 
 // Take makes a snapshot now, verifies it, and prunes the ring.
 func (p Params) Take(ctx context.Context) (Snapshot, error) {
+	s, _, err := p.TakeAndTell(ctx)
+	return s, err
+}
+
+// TakeAndTell is Take with what the check of the snapshot said.
+func (p Params) TakeAndTell(ctx context.Context) (Snapshot, Report, error) {
 	unlock, err := p.Ring.lock()
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, Report{}, err
 	}
 	defer unlock()
 	taken := time.Now().UTC().Truncate(time.Second)
 	path := filepath.Join(p.Ring.Dir, p.Ring.prefix()+taken.Format(stamp)+suffix)
 	report, err := p.store().snapshot(ctx, path)
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, report, err
 	}
 	if err := atomicfile.SyncDir(p.Ring.Dir); err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, report, err
 	}
 	p.Log.Info("datastore snapshot taken", "path", path, "revision", report.Revision, "bytes", report.Bytes)
-	return Snapshot{path, taken, report.Bytes}, p.Ring.prune()
+	return Snapshot{path, taken, report.Bytes}, report, p.Ring.prune()
 }
 
 // lock makes the directory and keeps others from taking a snapshot at the same time.

@@ -79,7 +79,7 @@ func TestRubbishIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	newest, err := r.Newest()
-	if want := (Snapshot{filepath.Join(r.Dir, "sqlite-20260601T120000Z.db"), noon, 10}); err != nil || newest != want {
+	if want := (Snapshot{Path: filepath.Join(r.Dir, "sqlite-20260601T120000Z.db"), Taken: noon, Bytes: 10}); err != nil || newest != want {
 		t.Errorf("%+v (%v), want %+v", newest, err, want)
 	}
 	var left []string

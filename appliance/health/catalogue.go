@@ -9,6 +9,8 @@ const (
 	AddressChanged        Code = "address-changed"
 	AddressMissing        Code = "address-missing"
 	AuthorityRotating     Code = "authority-rotating"
+	BackupNotCopied       Code = "backup-not-copied"
+	BackupOverdue         Code = "backup-overdue"
 	BundleDamaged         Code = "bundle-damaged"
 	CertificateExpired    Code = "certificate-expired"
 	CertificateExpiring   Code = "certificate-expiring"
@@ -85,6 +87,12 @@ func Catalogue() []Problem {
 			Advice: "check what changed since the time shown here: it is lost"},
 		{Code: SnapshotFailed, Severity: Warning, Title: "could not be taken or verified", CausedBy: []Code{DatastoreDamaged, DiskBytesLow, DiskInodesLow},
 			Advice: "see the reason shown here; older snapshots are kept"},
+		{Code: BackupOverdue, Severity: Warning, Title: "has no recent backup", After: 10 * time.Minute,
+			CausedBy: []Code{DatastoreDamaged, SnapshotFailed, DiskBytesLow, DiskInodesLow, ComponentCrashing, ComponentNotReady},
+			Advice:   "make one by hand, which tells what is wrong: appliance backup create"},
+		{Code: BackupNotCopied, Severity: Warning, Title: "was not copied to another machine", After: 10 * time.Minute,
+			CausedBy: []Code{DiskBytesLow, DiskInodesLow, NodeRemoved},
+			Advice:   "bring the other machines back, or free space on them; until then copy it by hand"},
 		{Code: RegistryNotReplicated, Severity: Warning, Title: "has images that no other server has", After: time.Minute,
 			CausedBy: []Code{ComponentCrashing, ComponentNotReady, DiskBytesLow},
 			Advice:   "bring the other servers back, or free space on them; what is missing there is copied by itself"},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"islet/appliance/api"
@@ -136,6 +137,31 @@ func (c *Client) Report(ctx context.Context, s api.Status) error {
 	defer cancel()
 	_, err := call[struct{}](ctx, c, http.MethodPost, reportPath, s)
 	return err
+}
+
+// Backups asks a server for the backups that it has made.
+func (c *Client) Backups(ctx context.Context) ([]Offer, error) {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	return call[[]Offer](ctx, c, http.MethodGet, backupsPath, nil)
+}
+
+// Backup reads one of them. The caller compares it with the offer, and closes it.
+func (c *Client) Backup(ctx context.Context, name string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.Server.String()+backupsPath+"/"+url.PathEscape(name), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		received, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // the status says enough
+		return nil, readFailure(resp.Status, received)
+	}
+	return resp.Body, nil
 }
 
 // Left tells a server that this node, which was removed, cleans its machine now.

@@ -19,6 +19,7 @@ var (
 	ErrTooMany      = errors.New("too many wrong tokens at once: try again in a minute")
 	ErrBadRequest   = errors.New("the request is not understood")
 	ErrNoIdentity   = errors.New("the caller has no certificate of a node of this site")
+	ErrNoBackup     = errors.New("this server has no such backup")
 	ErrRefused      = errors.New("the site refused")
 )
 
@@ -90,6 +91,13 @@ type Authorities struct {
 	Rotating bool `json:"rotating,omitempty"`
 }
 
+// Offer is a backup that a server has made, for other machines of the site to copy.
+type Offer struct {
+	Name   string `json:"name"` // of the file
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // hexadecimal
+}
+
 // maxBody bounds what either side reads: certificates and an answer file take a few kilobytes.
 const maxBody = 1 << 20
 
@@ -122,6 +130,7 @@ var failures = []struct {
 	{"too-many", ErrTooMany, http.StatusTooManyRequests},
 	{"bad-request", ErrBadRequest, http.StatusBadRequest},
 	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},
+	{"no-backup", ErrNoBackup, http.StatusNotFound},
 }
 
 func writeAnswer(w http.ResponseWriter, body any, err error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ const (
 	reportPath  = "/node/v1/report"
 	movePath    = "/node/v1/move"
 	trustPath   = "/node/v1/authorities"
+	backupsPath = "/node/v1/backups"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -55,6 +57,11 @@ type Site interface {
 	// Move is the last change of the node's address, nil if there was none. ReportMove is what the node tells of it.
 	Move(ctx context.Context, c Caller) (*Move, error)
 	ReportMove(ctx context.Context, c Caller, r MoveReport) error
+	// Backups are those that this server has made, the newest first.
+	Backups(ctx context.Context, c Caller) ([]Offer, error)
+	// Backup opens one of them by its name, or returns ErrNoBackup. It is sealed, so that any node may keep it. Who asks closes
+	// it.
+	Backup(ctx context.Context, c Caller, name string) (io.ReadSeekCloser, error)
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
 }
@@ -169,6 +176,29 @@ func handler(site Site, authorities func() []*x509.Certificate) http.Handler {
 			trust, err = site.Authorities(r.Context(), node)
 		}
 		writeAnswer(w, trust, err)
+	})
+	mux.HandleFunc("GET "+backupsPath, func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authorities())
+		var offers []Offer
+		if err == nil {
+			offers, err = site.Backups(r.Context(), node)
+		}
+		writeAnswer(w, offers, err)
+	})
+	mux.HandleFunc("GET "+backupsPath+"/{name}", func(w http.ResponseWriter, r *http.Request) {
+		node, err := nodeOf(r, authorities())
+		var file io.ReadSeekCloser
+		if err == nil {
+			file, err = site.Backup(r.Context(), node, r.PathValue("name"))
+		}
+		if err != nil {
+			writeAnswer(w, nil, err)
+			return
+		}
+		defer file.Close()
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // nothing more is read, and the answer may take longer
+		w.Header().Set("Content-Type", "application/octet-stream")
+		http.ServeContent(w, r, "", time.Time{}, file)
 	})
 	mux.HandleFunc("POST "+leftPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authorities())

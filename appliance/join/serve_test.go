@@ -114,6 +114,23 @@ func (d *desk) Report(_ context.Context, c Caller, _ api.Status) error {
 	return nil
 }
 
+const offered = "plant-20261101T120000Z.islet-backup"
+
+func (d *desk) Backups(_ context.Context, c Caller) ([]Offer, error) {
+	d.noteNode(c.Name)
+	return []Offer{{Name: offered, Bytes: 6, SHA256: "abc"}}, nil
+}
+
+func (d *desk) Backup(_ context.Context, c Caller, name string) (io.ReadSeekCloser, error) {
+	if d.noteNode(c.Name); name != offered {
+		return nil, ErrNoBackup
+	}
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{strings.NewReader("sealed"), io.NopCloser(nil)}, nil
+}
+
 func (d *desk) Left(_ context.Context, c Caller) error {
 	d.noteNode(c.Name)
 	return nil
@@ -573,7 +590,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 	known := map[string]error{ // the codes are a promise to other versions
 		"unknown-token": ErrUnknownToken, "expired-token": ErrExpiredToken, "used-token": ErrUsedToken, "revoked-token": ErrRevokedToken,
 		"wrong-role": ErrWrongRole, "name-taken": ErrNameTaken, "address-taken": ErrAddressTaken, "not-possible": ErrNotPossible,
-		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "too-many": ErrTooMany,
+		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "no-backup": ErrNoBackup, "too-many": ErrTooMany,
 		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
 		"unreachable": ErrUnreachable, "wrong-node": ErrWrongNode,
 	}
@@ -800,7 +817,7 @@ func TestNodesShowTheirCertificate(t *testing.T) {
 		{"no name", issue(func(l *pki.Leaf) { l.CommonName = "" }), ""},
 	}
 	for _, c := range cases {
-		for path, method := range map[string]string{renewPath: http.MethodPost, serversPath: http.MethodGet} {
+		for path, method := range map[string]string{renewPath: http.MethodPost, serversPath: http.MethodGet, backupsPath: http.MethodGet, backupsPath + "/" + offered: http.MethodGet} {
 			status, content := request(t, method, "https://"+r.at.String()+path, strings.NewReader("{}"), &c.chain)
 			want, nodes := http.StatusUnauthorized, []string(nil)
 			if c.node != "" {
@@ -853,6 +870,32 @@ func TestRenewWhateverTheClockSays(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestBackups(t *testing.T) {
+	t.Parallel()
+	r := run(t, &desk{})
+	c := connectNode(t, r.at, pairOf(t, r.store, nodeLeaf("node2", GroupAgents)), r.store)
+	offers, err := c.Backups(t.Context())
+	if err != nil || len(offers) != 1 || offers[0].Name != offered || offers[0].SHA256 != "abc" {
+		t.Fatalf("%+v (%v)", offers, err)
+	}
+	content, err := c.Backup(t.Context(), offered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	if got, err := io.ReadAll(content); err != nil || string(got) != "sealed" {
+		t.Errorf("%q (%v)", got, err)
+	}
+	for _, other := range []string{"other", "../x", "a/b", ".."} {
+		if _, err := c.Backup(t.Context(), other); err == nil {
+			t.Errorf("%s was handed out", other)
+		}
+	}
+	if _, err := c.Backup(t.Context(), "other"); !errors.Is(err, ErrNoBackup) {
+		t.Errorf("%v, want %v", err, ErrNoBackup)
 	}
 }
 

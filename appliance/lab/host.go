@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"islet/appliance/lab/guest"
-	"islet/appliance/lab/hierarchy"
 )
 
 // Host is one host of a lab. Like Lab it holds nothing open.
@@ -128,18 +127,7 @@ func isHangUp(err error) bool {
 
 // locked runs fn while nobody else changes the lab.
 func (h *Host) locked(ctx context.Context, fn func(lock *os.File) error) error {
-	lock, err := h.lab.layout.acquire(ctx, h.lab.Name())
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if _, err := os.Stat(h.lab.layout.switchNetns(h.lab.Name())); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("lab %s: %w", h.lab.Name(), ErrBroken)
-		}
-		return fmt.Errorf("lab %s: %w", h.lab.Name(), err)
-	}
-	return fn(lock)
+	return h.lab.locked(ctx, fn)
 }
 
 // Start boots a host that is off: with the disk it had, and a new /run, network namespace and process tree. It returns
@@ -157,33 +145,7 @@ func (h *Host) Start(ctx context.Context) error {
 // it was at that moment. (What programs had written without fsync is there as well: the machine's page cache has not lost
 // power.) A host that is off stays off.
 func (h *Host) Kill(ctx context.Context) error {
-	return h.locked(ctx, func(*os.File) error { return h.kill(ctx) })
-}
-
-func (h *Host) kill(ctx context.Context) error {
-	state := h.state()
-	if n, err := noRoutes(state.Init.PID); err == nil && state.Init.alive() {
-		state.NoRoute += n // the counters go with the network namespace
-	}
-	if err := state.Init.kill(ctx); err != nil {
-		return fmt.Errorf("kill %s: %w", h.label(), err)
-	}
-	if err := writeJSON(h.lab.layout.process(h.lab.Name(), h.Name()), hostState{NoRoute: state.NoRoute}); err != nil {
-		return err
-	}
-	tree, err := hierarchy.Detect()
-	if err != nil {
-		return err
-	}
-	if err := tree.Group(h.lab.layout.hostCgroup(h.lab.Name(), h.Name())).Kill(ctx, reap); err != nil {
-		return err
-	}
-	handle, err := switchHandle(h.lab.layout.switchNetns(h.lab.Name()))
-	if err != nil {
-		return err
-	}
-	defer handle.Close()
-	return unplug(handle, h.Name())
+	return h.locked(ctx, func(*os.File) error { return killHosts(ctx, h) })
 }
 
 // Stop shuts the host down: the boot command gets SIGTERM and its Service.StopTimeout, then everything else SIGTERM, then
@@ -207,7 +169,7 @@ func (h *Host) Stop(ctx context.Context) error {
 		if err := writeJSON(h.lab.layout.process(h.lab.Name(), h.Name()), hostState{NoRoute: count}); err != nil {
 			return err
 		}
-		return h.kill(ctx)
+		return killHosts(ctx, h)
 	})
 }
 

@@ -359,3 +359,39 @@ func TestSnapshotDiff(t *testing.T) {
 		return nil
 	})
 }
+
+func TestAllHostsAtOnce(t *testing.T) {
+	t.Parallel()
+	l := up(t, newLayout(t), lab.Spec{}, 3)
+	node1 := host(t, l, "node1")
+	output(t, node1, "echo kept >/var/lib/x && sync")
+	if err := host(t, l, "node3").Kill(t.Context()); err != nil { // one that is off stays off
+		t.Fatal(err)
+	}
+	if err := l.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range l.Hosts() {
+		if h.Running() {
+			t.Errorf("%s runs", h.Name())
+		}
+	}
+	if err := l.Kill(t.Context()); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if err := node1.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	boot := output(t, node1, "cat /proc/sys/kernel/random/boot_id")
+	if err := l.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range l.Hosts() {
+		if !h.Running() {
+			t.Errorf("%s is off", h.Name())
+		}
+	}
+	if again := output(t, node1, "cat /proc/sys/kernel/random/boot_id; cat /var/lib/x"); again != boot+"\nkept" {
+		t.Errorf("a host that ran was booted, or its disk lost: %q, was %q", again, boot)
+	}
+}

@@ -50,9 +50,16 @@ func (p process) open() (int, error) {
 
 // kill sends SIGKILL and waits until the process is gone. For a PID 1 that means its whole pid namespace is.
 func (p process) kill(ctx context.Context) error {
+	if err := p.sendKill(); err != nil {
+		return err
+	}
+	return p.awaitEnd(ctx)
+}
+
+// sendKill sends SIGKILL to the process, if there still is one.
+func (p process) sendKill() error {
 	fd, err := p.open()
 	if errors.Is(err, unix.ESRCH) {
-		reap(p.PID)
 		return nil
 	}
 	if err != nil {
@@ -62,7 +69,7 @@ func (p process) kill(ctx context.Context) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill process %d: %w", p.PID, err)
 	}
-	return p.awaitEnd(ctx)
+	return nil
 }
 
 // awaitEnd returns when the process is gone with all its threads, or with ctx.

@@ -100,6 +100,9 @@ func (p Params) config() table {
 		"version": 3,
 		"root":    p.Layout.Containerd(),
 		"state":   p.Layout.ContainerdState(),
+		// Else containerd runs on without what the kubelet needs, if that could not start, and nothing would bring it back: the
+		// kernel's inotify instances may all be taken for a moment.
+		"required_plugins": []string{"io.containerd.grpc.v1.cri"},
 		"plugins": table{
 			"io.containerd.server.v1.grpc":  table{"address": p.Layout.ContainerdSocket()},
 			"io.containerd.server.v1.ttrpc": table{"address": p.Layout.ContainerdSocket() + ".ttrpc"},

@@ -60,6 +60,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		network.Proxy(net),
 		n.nodeUnit(client),
 		n.membershipUnit(n.refresh, membershipInterval),
+		n.backups.unit(),
 	}, n.moveUnits(n.reportDone, nil)...), nil
 }
 

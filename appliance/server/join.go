@@ -39,15 +39,16 @@ const (
 // site answers machines that join, and the nodes of the site.
 type site struct {
 	*node
-	client  client.Client
-	tokens  join.Registry
-	members join.Members
-	waiting join.Requests
+	client   client.Client
+	tokens   join.Registry
+	members  join.Members
+	waiting  join.Requests
+	recovery join.Recovery
 }
 
 func (n *node) newSite(c client.Client) *site {
 	n.rotations = join.Rotations{Client: c, Namespace: addon.Namespace}
-	return &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c)}
+	return &site{node: n, client: c, tokens: Tokens(c), members: Members(c), waiting: Requests(c), recovery: join.Recovery{Client: c, Namespace: addon.Namespace}}
 }
 
 // nodeAPIUnits are the node API at each address that this server has as a node.

@@ -15,6 +15,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
+	"islet/appliance/datastore"
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kubelet"
@@ -155,6 +156,7 @@ func (n *node) membershipUnit(refresh func(context.Context) error, interval time
 				if err != nil || n.rotating() {
 					again = membershipRetry
 				}
+				n.followRecovery(ctx)
 				n.refreshed.Store(&err)
 				ready()
 				select {
@@ -187,7 +189,7 @@ func (s *site) refresh(ctx context.Context) error {
 		err = s.carryOn(ctx)
 	}
 	if err == nil {
-		err = s.follow(ctx, ownMove{s}, s.certify)
+		err = errors.Join(s.agreeOnKey(ctx), s.follow(ctx, ownMove{s}, s.certify))
 	}
 	return err
 }
@@ -273,6 +275,26 @@ func (n *node) newestGeneration(ctx context.Context) int {
 		newest = max(newest, <-answers)
 	}
 	return newest
+}
+
+// followRecovery starts etcd anew where it is not well because the site was recovered or restored without this server, which
+// gets a copy then. An etcd that starts looks for itself.
+func (n *node) followRecovery(ctx context.Context) {
+	if !n.replicated() {
+		return
+	}
+	unwell := func(c component.Status) bool { return c.Name == datastore.EtcdName && c.State == component.Degraded }
+	if !slices.ContainsFunc(n.supervisor.Snapshot(), unwell) {
+		return
+	}
+	own, err := datastore.Generation(n.layout)
+	if err != nil || n.newestGeneration(ctx) <= own {
+		return
+	}
+	n.Log.Warn("the site was recovered without this server: its datastore starts anew")
+	if err := n.supervisor.Restart(datastore.EtcdName); err != nil {
+		n.Log.Error("the datastore cannot be started anew", "error", err)
+	}
 }
 
 // reportTo tells servers how this node is; one that cannot be told shows what it was told before.

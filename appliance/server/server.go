@@ -78,6 +78,7 @@ type node struct {
 	rotations  join.Rotations // on servers
 	issuing    sync.Mutex     // held while certificates are issued
 	rotation   rotation
+	backups    *backups
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -109,6 +110,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	n.problems = health.NewTracker(health.Catalogue())
 	defer n.problems.Close()
+	n.backups = &backups{node: n}
 	units, err := n.units()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -36,6 +37,7 @@ func (n *node) Status() api.Status {
 			Source: n.Bundle.Source(), Signed: n.Bundle.Signature().KeyName,
 		},
 		VIPs:        n.vipStatus(),
+		Backups:     n.backups.snapshot(),
 		Problems:    n.problems.Snapshot(),
 		Authorities: n.authorities(), Rotation: n.rotationStatus(),
 	}
@@ -81,11 +83,16 @@ func (n *node) datastoreStatus() api.Datastore {
 	return d
 }
 
+// others are the site's other nodes as they said they were.
+func (n *node) others() []api.Report {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.reports))
+}
+
 // Site implements api.Daemon.
 func (n *node) Site() []api.Report {
-	n.mu.Lock()
-	all := slices.Collect(maps.Values(n.reports))
-	n.mu.Unlock()
+	all := n.others()
 	slices.SortFunc(all, func(a, b api.Report) int { return cmp.Compare(a.Status.Node.Name, b.Status.Node.Name) })
 	return append([]api.Report{{Received: time.Now().UTC(), Status: n.Status()}}, all...)
 }
@@ -96,10 +103,22 @@ func (n *node) Events() []component.Event { return n.supervisor.Events() }
 // Restart implements api.Daemon.
 func (n *node) Restart(name string) error { return n.supervisor.Restart(name) }
 
+// snapshotPatience is how long one that is asked for waits for one by schedule, which takes a moment.
+const snapshotPatience = 10 * time.Second
+
 // Snapshot implements api.Daemon.
 func (n *node) Snapshot(ctx context.Context) (string, error) {
-	s, err := n.datastoreParams().Take(ctx)
-	return s.Path, err
+	for deadline := time.Now().Add(snapshotPatience); ; {
+		s, err := n.datastoreParams().Take(ctx)
+		if !errors.Is(err, datastore.ErrBusy) || time.Now().After(deadline) {
+			return s.Path, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // afterRestoration is called when a snapshot took the datastore's place. Whoever read the lost part from the datastore

@@ -79,6 +79,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		n.addonsUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
+		n.backups.unit(),
 		n.membershipUnit(s.refresh, serverInterval),
 	)
 	units = append(units, s.nodeAPIUnits()...)
