@@ -8,7 +8,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"islet/appliance/config"
+	"islet/bundle"
 )
 
 // What a server refuses besides bad tokens.
@@ -20,6 +23,7 @@ var (
 	ErrBadRequest   = errors.New("the request is not understood")
 	ErrNoIdentity   = errors.New("the caller has no certificate of a node of this site")
 	ErrRefused      = errors.New("the site refused")
+	ErrOtherBundle  = errors.New("the server has another bundle")
 )
 
 // Hello is what a server tells everybody who knocks: enough to judge whether joining can work.
@@ -58,6 +62,12 @@ type Consultation struct {
 	Unreached map[uint16]string `json:"unreached"` // of the ports it asked about, and why
 }
 
+// Carried is what a server runs, for a machine that has not all of it: the bundle's blobs are had one by one.
+type Carried struct {
+	Executable digest.Digest `json:"executable"` // of what the bundle is appended to; of nothing where it is a file alone
+	Tail       []byte        `json:"tail"`       // of the bundle: the signed index, and what goes with it
+}
+
 // Servers is where the servers of a site are.
 type Servers struct {
 	API  []netip.AddrPort `json:"api"`  // the Kubernetes API
@@ -85,6 +95,9 @@ type Renewed struct {
 
 // maxBody bounds what either side reads: certificates and an answer file take a few kilobytes.
 const maxBody = 1 << 20
+
+// maxCarried bounds a Carried: base64 of what a bundle's tail may take.
+const maxCarried = 2 * bundle.MaxIndexSize
 
 // failure is the body of an answer that is not 200.
 type failure struct {
@@ -115,6 +128,8 @@ var failures = []struct {
 	{"too-many", ErrTooMany, http.StatusTooManyRequests},
 	{"bad-request", ErrBadRequest, http.StatusBadRequest},
 	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},
+	{"other-bundle", ErrOtherBundle, http.StatusNotFound},
+	{"unknown-blob", bundle.ErrNotFound, http.StatusNotFound},
 }
 
 func writeAnswer(w http.ResponseWriter, body any, err error) {

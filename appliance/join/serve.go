@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"islet/appliance/api"
+	"islet/bundle"
 )
 
 // GroupServers and GroupAgents are the organizations in the certificates of nodes, by their role.
@@ -34,6 +35,8 @@ const (
 	leftPath    = "/node/v1/left"
 	reportPath  = "/node/v1/report"
 	movePath    = "/node/v1/move"
+	offerPath   = "/join/v1/bundle"
+	bundlePath  = "/node/v1/bundle"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -52,6 +55,10 @@ type Site interface {
 	// Move is the last change of the node's address, nil if there was none. ReportMove is what the node tells of it.
 	Move(ctx context.Context, c Caller) (*Move, error)
 	ReportMove(ctx context.Context, c Caller, r MoveReport) error
+	// Offer checks what Admit would of the token, and says what the site runs.
+	Offer(ctx context.Context, a Application) (Carried, error)
+	// Carry is the bundle that this server runs, for a node.
+	Carry(ctx context.Context, c Caller) (*bundle.Reader, error)
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
 }
@@ -118,6 +125,8 @@ func handler(site Site, authority *x509.Certificate) http.Handler {
 	mux.HandleFunc("GET "+helloPath, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, site.Hello(), nil) })
 	mux.HandleFunc("POST "+consultPath, withToken(guesses, site.Consult))
 	mux.HandleFunc("POST "+admitPath, withToken(guesses, site.Admit))
+	mux.HandleFunc("POST "+offerPath, withToken(guesses, site.Offer))
+	handleBundle(mux, site, authority)
 	mux.HandleFunc("GET "+serversPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authority)
 		var servers Servers
