@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"testing"
@@ -82,4 +83,27 @@ func exercise(t *testing.T, r *bundle.Reader) {
 		}
 	}
 	bundle.Diff(r.Index(), r.Index())
+}
+
+// FuzzOpenTail: what comes from a server is refused, or it is what was signed.
+func FuzzOpenTail(f *testing.F) {
+	key, private := bundletest.Key("site", trust.Release)
+	l := bundletest.NewLayout(f)
+	l.Manifests("coredns", "1.15.0", []byte("kind: Namespace\n"))
+	options := bundletest.Options(l)
+	options.Signers = []ed25519.PrivateKey{private}
+	r := bundletest.Open(f, bundletest.Bytes(f, options), key)
+	tail, err := io.ReadAll(r.Tail())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(tail)
+	f.Add(tail[len(tail)-160:])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		got, err := bundle.OpenTail("", content, trust.NewSet(key))
+		if err == nil && got.Digest() != r.Digest() {
+			t.Errorf("%d bytes are taken for the bundle %s", len(content), got.Digest())
+		}
+	})
 }

@@ -24,7 +24,8 @@ type Reader struct {
 	source    string
 	content   *io.SectionReader // from the bundle's first byte to its last
 	start     int64
-	file      io.Closer // nil if the caller owns the content
+	file      io.ReaderAt // what the bundle is at the end of
+	closer    io.Closer   // nil if the caller owns the content
 	index     Index
 	rawSum    digest.Digest
 	signature Signature
@@ -54,7 +55,7 @@ func Open(path string, accepted trust.Set) (r *Reader, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.file = file
+	r.closer = file
 	return r, nil
 }
 
@@ -75,7 +76,7 @@ func NewReader(content io.ReaderAt, size int64, accepted trust.Set) (*Reader, er
 }
 
 func newReader(source string, content io.ReaderAt, size int64, accepted trust.Set) (*Reader, error) {
-	r := &Reader{source: source}
+	r := &Reader{source: source, file: content}
 	t, start, err := locate(content, size)
 	if err != nil {
 		return nil, r.own(err)
@@ -131,10 +132,10 @@ func (r *Reader) section(name string, offset, size int64, sum [sha256.Size]byte)
 
 // Close closes the file that Open opened. Blobs that are still being read fail.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	if r.closer == nil {
 		return nil
 	}
-	return r.file.Close()
+	return r.closer.Close()
 }
 
 // Source is the file's name for messages, empty for NewReader. For /proc/self/exe it is the executable's path, where

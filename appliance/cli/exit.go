@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"islet/appliance/backup"
+	"islet/appliance/fetch"
 	"islet/appliance/imagefile"
 	"islet/appliance/join"
 	"islet/appliance/registry/client"
@@ -62,6 +63,7 @@ const (
 	CodeNotMember     Code = 54
 	CodeNotApproved   Code = 55
 	CodePath          Code = 56
+	CodeFetch         Code = 57
 	CodeTakenBack     Code = 59
 	CodeNotBackup     Code = 60
 	CodeBackupCut     Code = 61
@@ -116,6 +118,7 @@ func sentinelCodes() []struct {
 		err  error
 		code Code
 	}{
+		{fetch.ErrUnfinished, CodeFetch},
 		{bundle.ErrForeign, CodeForeign},
 		{bundle.ErrTruncated, CodeTruncated},
 		{bundle.ErrAltered, CodeAltered},

@@ -16,6 +16,7 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/backup"
 	"islet/appliance/config"
+	"islet/appliance/fetch"
 	"islet/appliance/install"
 	"islet/appliance/layout"
 	"islet/appliance/preflight"
@@ -75,6 +76,8 @@ to every question. Nothing is downloaded. Without systemd it stops before the st
 type installReport struct {
 	Steps  []install.Step `json:"steps"`
 	Status *api.Status    `json:"status,omitempty"` // when it was waited for
+	// Fetched says what came from the servers of the site, where this file was not whole.
+	Fetched *fetch.Result `json:"fetched,omitempty"`
 	// RecoveryKey is there once, when it was made.
 	RecoveryKey string           `json:"recoveryKey,omitempty"`
 	Restored    *backup.Manifest `json:"restored,omitempty"`
@@ -98,6 +101,10 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 		}
 		f.noKey = f.noKey || w.Value(wizard.RecoveryKey) == wizard.No
 		fmt.Fprintf(env.Stdio.Err, "\nThe answer file:\n\n%s\n", f.answers)
+	}
+	if _, err := os.Stat(layout.Default().Joining()); err == nil && !f.plan {
+		return Exit(CodeExists, Advise(errors.New("this machine has been let in by a site and has not fetched everything yet"),
+			"go on with the same `appliance join`, or `appliance reset` first"))
 	}
 	c, options, err := f.options(env)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
 	"islet/appliance/datastore"
+	"islet/appliance/fetch"
 	"islet/appliance/host"
 	"islet/appliance/install"
 	"islet/appliance/join"
@@ -25,6 +26,7 @@ import (
 	"islet/appliance/layout"
 	"islet/appliance/pki"
 	"islet/appliance/preflight"
+	"islet/appliance/registry"
 	"islet/appliance/reset"
 	"islet/appliance/server"
 )
@@ -39,6 +41,7 @@ type joinFlags struct {
 	config  string
 	plan    bool
 	patient time.Duration
+	fetched *fetch.Result // what it took, where this file is not whole
 }
 
 func newJoinCommand(env *Env) *cobra.Command {
@@ -51,7 +54,10 @@ func newJoinCommand(env *Env) *cobra.Command {
 		Long: `Asks the site named in the token to let this machine in, installs this program and starts the node. A server of the
 site makes the token: ` + "`appliance token create`" + `.
 
-Before anything is changed it checks that what answers is the site that made the token, that both run the same file,
+This program may be the bare executable, without the bundle that the site runs: what is missing then comes from the
+servers of the site once they have let this machine in, and is compared with the bundle's signed digests.
+
+Before anything is changed it checks that what answers is the site that made the token, that both run the same version,
 that the clocks agree, that the name and the address are free, and that the ports are open both ways. What is refused
 leaves nothing behind, and the token can be used again. So it can after an interruption: run the same command again.`,
 		Example: `  appliance join --token islet-04g0m2k9-...
@@ -82,7 +88,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err := requireRoot("make this machine a node"); err != nil {
 		return err
 	}
-	options, err := f.carry(env)
+	options, err := f.begin(env)
 	if err != nil {
 		return err
 	}
@@ -94,7 +100,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	client, _, err := f.knock(ctx, env, token)
+	client, hello, err := f.knock(ctx, env, token)
 	if err != nil {
 		return err
 	}
@@ -103,15 +109,29 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	c, err := f.consult(ctx, env, client, a, own, &options)
+	in, err := f.resume(ctx, env, token, a, own, &options)
 	if err != nil {
 		return err
+	}
+	defer in.close()
+	c := in.config
+	if !in.admitted() {
+		if c, err = f.consult(ctx, env, client, a, own, &options); err != nil {
+			return err
+		}
 	}
 	if err := checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout, Joins: true}); err != nil {
 		return err
 	}
-	options.Site = &install.Site{Name: c.Site.Name, Enter: func(ctx context.Context) error {
-		return f.enter(ctx, env, client, a, options.Target.Layout)
+	if err := f.complete(ctx, env, hello, in.offer(client, a), a.Address, &options); err != nil {
+		return err
+	}
+	options.Site = &install.Site{Name: c.Site.Name, Done: in.admitted(), Enter: func(ctx context.Context) error {
+		err := f.enter(ctx, env, client, a, options.Target.Layout)
+		if err == nil && options.Fetch != nil {
+			err = noteJoining(a, own, options)
+		}
+		return err
 	}}
 	steps, err := install.NewPlan(ctx, options)
 	if err != nil {
@@ -121,9 +141,15 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
 	if err := f.do(ctx, env, steps); err != nil {
-		return f.undo(ctx, env, options, err)
+		if rest, ok := errors.AsType[*unfetched](err); ok {
+			return rest.explain(env)
+		}
+		return f.undo(ctx, env, options.Target, err)
 	}
-	return f.finish(ctx, env, options, installReport{Steps: steps})
+	if err := forgetJoining(options.Target.Layout); err != nil {
+		return err
+	}
+	return f.finish(ctx, env, options, installReport{Steps: steps, Fetched: f.fetched})
 }
 
 func (f *joinFlags) readToken(ctx context.Context, env *Env) (join.Token, error) {
@@ -147,18 +173,19 @@ func (f *joinFlags) knock(ctx context.Context, env *Env, token join.Token) (*joi
 	if err != nil {
 		return nil, hello, err
 	}
-	b, err := env.OpenBundle("")
-	if err != nil {
-		return nil, hello, err
-	}
-	defer b.Close()
-	if err := join.CheckVersion(hello, env.Build.Version, b.Digest().String()); err != nil {
-		return nil, hello, Advise(err, "copy the file from the site: "+install.ThisMachine().Executable+" on "+hello.Node)
+	if err := join.CheckVersion(hello, env.Build.Version); err != nil {
+		client.Close()
+		return nil, hello, adviseCopy(err, hello)
 	}
 	if client.Skew.Abs() > join.SkewWarning {
 		fmt.Fprintf(env.Stdio.Err, "the clock of this machine is %s; it can be set with: %s\n", join.Behind(client.Skew), setClock(client.Skew))
 	}
 	return client, hello, Advise(join.CheckClock(client.Skew), "set this machine's clock: "+setClock(client.Skew))
+}
+
+// adviseCopy tells where the right file is.
+func adviseCopy(err error, hello join.Hello) error {
+	return Advise(err, "copy the file from the site: "+install.ThisMachine().Executable+" on "+hello.Node)
 }
 
 // setClock is the command that puts this machine's clock where the site's is.
@@ -240,7 +267,7 @@ func (f *joinFlags) consult(ctx context.Context, env *Env, client *join.Client, 
 	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
 		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
 	}
-	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, serverPorts(a.Role)...)
+	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, append(serverPorts(a.Role), registry.Port)...)
 	for _, w := range warnings {
 		fmt.Fprintf(env.Stdio.Err, "warning: another server of the site cannot be reached: %s\n", w)
 	}
@@ -283,7 +310,7 @@ func serverPorts(role config.Role) []uint16 {
 func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
 	ports := append([]uint16{kubeletPort}, serverPorts(a.Role)...)
 	if a.Role == config.RoleServer {
-		ports = append(ports, controlplane.SecurePort, join.DefaultPort)
+		ports = append(ports, controlplane.SecurePort, join.DefaultPort, registry.Port)
 	}
 	var listeners []net.Listener
 	for _, port := range ports {
@@ -366,16 +393,23 @@ func (f *joinFlags) admit(ctx context.Context, env *Env, client *join.Client, a 
 const approvalInterval = 2 * time.Second
 
 // undo leaves the machine as it was: nothing of the node runs yet.
-func (f *joinFlags) undo(ctx context.Context, env *Env, o install.Options, cause error) error {
-	r, err := reset.New(o.Target, reset.Options{})
-	if err == nil {
-		err = r.Run(context.WithoutCancel(ctx), func(reset.Step, error) {})
-	}
-	if err != nil && !errors.Is(err, reset.ErrNotNode) {
+func (f *joinFlags) undo(ctx context.Context, env *Env, target reset.Target, cause error) error {
+	if err := undoTo(ctx, target); err != nil {
 		return errors.Join(cause, Advise(fmt.Errorf("what was done so far could not be undone: %w", err), "run `appliance reset`"))
 	}
 	fmt.Fprintln(env.Stdio.Err, "what was done so far is undone; the same command may be run again")
 	return cause
+}
+
+func undoTo(ctx context.Context, target reset.Target) error {
+	r, err := reset.New(target, reset.Options{})
+	if err == nil {
+		err = r.Run(context.WithoutCancel(ctx), func(reset.Step, error) {})
+	}
+	if errors.Is(err, reset.ErrNotNode) {
+		return nil
+	}
+	return err
 }
 
 // explainJoin says what to do about refusals. Where none of several servers was right, an impostor among them is the graver

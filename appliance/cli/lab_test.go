@@ -163,7 +163,7 @@ func TestLabListJSONAndForward(t *testing.T) {
 	})
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		body, err := fetch(t.Context(), "http://127.0.0.1:"+port)
+		body, err := fetchFrom(t.Context(), "http://127.0.0.1:"+port)
 		if err == nil && body == "hello" {
 			break
 		}
@@ -193,7 +193,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-func fetch(ctx context.Context, url string) (string, error) {
+func fetchFrom(ctx context.Context, url string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err

@@ -119,6 +119,9 @@ func (r *resetReport) add(s reset.Step, err error) {
 func resetTarget() reset.Target {
 	path := layout.Default().Config()
 	c, _, err := config.Load(path)
+	if j, joining := readJoining(layout.Default()); err != nil && joining == nil {
+		return j.target()
+	}
 	if err != nil {
 		return reset.Target{Layout: layout.Default(), Storage: layout.Default().Storage()}
 	}

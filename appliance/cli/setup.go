@@ -26,6 +26,7 @@ type setup struct {
 	wait    time.Duration
 	format  *Format
 	copying *progress.Task
+	moved   bool // not copied: the program is fetched
 }
 
 func (f *setup) addFlags(cmd *cobra.Command) {
@@ -36,6 +37,19 @@ func (f *setup) addFlags(cmd *cobra.Command) {
 
 // carry says what is installed: this very program with the bundle inside it.
 func (f *setup) carry(env *Env) (install.Options, error) {
+	o, err := f.begin(env)
+	if err != nil {
+		return o, err
+	}
+	b, err := env.OpenBundle("")
+	if err != nil {
+		return o, err
+	}
+	return o, b.Close()
+}
+
+// begin is carry, whether there is a bundle inside or not.
+func (f *setup) begin(env *Env) (install.Options, error) {
 	f.copying = progress.New(env.Stdio.Err).Start("copy this program", 0)
 	o := install.Options{
 		Source: env.Executable, OpenBundle: env.OpenBundle, ConfigPath: layout.Default().Config(), Start: !f.noStart,
@@ -45,17 +59,13 @@ func (f *setup) carry(env *Env) (install.Options, error) {
 		return o, Exit(CodeUsage, Advise(errors.New("one file is copied to this machine, but the bundle is in another: "+env.BundlePath()),
 			"put them together: appliance bundle create --executable ..."))
 	}
-	b, err := env.OpenBundle("")
-	if err != nil {
-		return o, err
-	}
-	return o, b.Close()
+	return o, nil
 }
 
 // do carries out a plan and tells of each step.
 func (f *setup) do(ctx context.Context, env *Env, steps []install.Step) error {
 	return install.Run(ctx, steps, func(s install.Step, err error) {
-		if s.Kind == install.KindExecutable && !s.Done {
+		if s.Kind == install.KindExecutable && !s.Done && !f.moved {
 			f.copying.Done(err)
 		}
 		if err == nil && *f.format == FormatText {

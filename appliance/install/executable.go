@@ -28,6 +28,32 @@ func (p *planner) executable(context.Context) error {
 	return nil
 }
 
+// fetched puts the file in place that was fetched. It has been verified where it is.
+func (p *planner) fetched(context.Context) error {
+	o := p.options
+	p.add(KindExecutable, o.Machine.Executable, "put that in place, behind this program", false, o.moveExecutable)
+	return nil
+}
+
+// moveExecutable needs no room for a second copy, where both places are on one file system.
+func (o Options) moveExecutable(ctx context.Context) error {
+	dir := filepath.Dir(o.Machine.Executable)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	err := os.Rename(o.Source, o.Machine.Executable)
+	if errors.Is(err, unix.EXDEV) {
+		if err := o.installExecutable(ctx); err != nil {
+			return err
+		}
+		return os.Remove(o.Source)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(o.Source)))
+}
+
 // sameContent compares every byte: a copy that was damaged on disk is another one.
 func sameContent(a, b string) (bool, error) {
 	left, err := os.Open(a)

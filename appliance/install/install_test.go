@@ -129,6 +129,43 @@ func TestInstallWithoutStart(t *testing.T) {
 	m.expect(t, "first", []string{"journal", "executable", "config", "unit", "service"}, []string{"daemon-reload", "enable " + systemd.UnitName})
 }
 
+// A machine whose file is not whole is let in first, and what it fetched is moved, not copied. What failed is done again.
+func TestInstallFetches(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, true)
+	m.Machine.Systemd = false
+	content, err := os.ReadFile(m.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Source = filepath.Join(t.TempDir(), "fetched")
+	failure, in := errors.New("no server"), false
+	m.Site = &Site{Name: "plant", Enter: func(context.Context) error {
+		in = true
+		return nil
+	}}
+	m.Fetch = &Fetch{Detail: "fetch", Do: func(context.Context) error {
+		if !in {
+			t.Error("it fetches before it is let in")
+		}
+		if failure != nil {
+			return failure
+		}
+		return os.WriteFile(m.Source, content, 0o755)
+	}}
+	if got, err := m.install(t); !errors.Is(err, failure) || !slices.Equal(got, []string{"journal", "identity"}) {
+		t.Fatalf("changed %q, %v", got, err)
+	}
+	failure, m.Site.Done = nil, true
+	m.expect(t, "again", []string{"bundle", "executable", "config"}, nil)
+	if got, err := os.ReadFile(m.Machine.Executable); err != nil || string(got) != string(content) {
+		t.Errorf("%d bytes are in place, want %d (%v)", len(got), len(content), err)
+	}
+	if _, err := os.Stat(m.Source); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a second copy is left: %v", err)
+	}
+}
+
 // A bundle that nobody vouches for, or that does not read back whole, is not put in place.
 func TestInstallRefusesBundle(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ const (
 	KindJournal    Kind = "journal"
 	KindExecutable Kind = "executable"
 	KindIdentity   Kind = "identity"
+	KindBundle     Kind = "bundle"
 	KindRestore    Kind = "restore"
 	KindConfig     Kind = "config"
 	KindUnit       Kind = "unit"
@@ -51,6 +52,8 @@ type Options struct {
 	Start      bool
 	// Site lets the machine into a site that is there already; nil for the first node of a site.
 	Site *Site
+	// Fetch makes Source of what the site has, for a machine whose file is not whole; nil where Source is there.
+	Fetch *Fetch
 	// Restore puts back what a site had on the machine that this one takes the place of; nil for a new beginning.
 	Restore  *Restore
 	Target   reset.Target
@@ -65,6 +68,14 @@ type Site struct {
 	// Enter gets the node's certificates. It is called once everything is in place that does not need them, and may be
 	// called again after a failure.
 	Enter func(context.Context) error
+	Done  bool // by a run before this one
+}
+
+// Fetch is how a machine that was let in gets the file that it is to run.
+type Fetch struct {
+	Detail string
+	// Do may be called again after a failure.
+	Do func(context.Context) error
 }
 
 // Restore is what is put back.
@@ -96,7 +107,11 @@ func ThisMachine() Machine {
 func NewPlan(ctx context.Context, o Options) ([]Step, error) {
 	var p planner
 	p.options = o
-	for _, plan := range []func(context.Context) error{p.journal, p.executable, p.identity, p.restore, p.config, p.unit, p.service} {
+	order := []func(context.Context) error{p.journal, p.executable, p.identity, p.restore, p.config, p.unit, p.service}
+	if o.Fetch != nil { // which only a node may
+		order = []func(context.Context) error{p.journal, p.identity, p.fetch, p.fetched, p.config, p.unit, p.service}
+	}
+	for _, plan := range order {
 		if err := plan(ctx); err != nil {
 			return nil, err
 		}
@@ -156,12 +171,17 @@ func (p *planner) journal(context.Context) error {
 // not set up, and its next try starts here.
 func (p *planner) identity(context.Context) error {
 	if site := p.options.Site; site != nil {
-		p.add(KindIdentity, "site "+site.Name, "be let in, and keep the certificates and the list of servers", false, site.Enter)
+		p.add(KindIdentity, "site "+site.Name, "be let in, and keep the certificates and the list of servers", site.Done, site.Enter)
 	}
 	return nil
 }
 
 // restore comes before the answer file for the same reason.
+func (p *planner) fetch(context.Context) error {
+	p.add(KindBundle, p.options.Source, p.options.Fetch.Detail, false, p.options.Fetch.Do)
+	return nil
+}
+
 func (p *planner) restore(context.Context) error {
 	if r := p.options.Restore; r != nil {
 		p.add(KindRestore, "site "+r.Site, r.Detail, r.Done, r.Place)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"islet/appliance/pki"
 )
 
@@ -27,13 +29,19 @@ const (
 	SkewLimit = pki.Backdate / 2
 )
 
-// CheckVersion compares the site's file with this one. Nodes of one site run the same.
-func CheckVersion(site Hello, version, bundle string) error {
-	switch {
-	case site.Version != version:
+// CheckVersion compares the site's version with this one. Nodes of one site run the same.
+func CheckVersion(site Hello, version string) error {
+	if site.Version != version {
 		return fmt.Errorf("%w: the site runs version %s, this is %s", ErrVersion, site.Version, version)
-	case site.Bundle != bundle:
-		return fmt.Errorf("%w: both say version %s, but the site's bundle is %s and this one's is %s", ErrVersion, version, site.Bundle, bundle)
+	}
+	return nil
+}
+
+// CheckExecutable compares the executables without their bundles, for a machine that fetches the site's bundle: with it, it
+// must have the very file that the site runs. Of a server whose bundle is in a file of its own it says nothing.
+func CheckExecutable(c Carried, own digest.Digest) error {
+	if c.Executable != own && c.Executable != digest.FromBytes(nil) {
+		return fmt.Errorf("%w: both say the same version, but the site's executable is %s and this one's is %s", ErrVersion, c.Executable, own)
 	}
 	return nil
 }

@@ -10,15 +10,11 @@ import (
 
 func TestCheckVersion(t *testing.T) {
 	t.Parallel()
-	site := Hello{Version: "1.2.0", Bundle: "sha256:a"}
-	for _, c := range []struct{ version, bundle, says string }{
-		{"1.2.0", "sha256:a", ""},
-		{"1.3.0", "sha256:a", "the site runs version 1.2.0, this is 1.3.0"},
-		{"1.2.0", "sha256:b", "the site's bundle is sha256:a and this one's is sha256:b"},
-	} {
-		err := CheckVersion(site, c.version, c.bundle)
-		if (err == nil) != (c.says == "") || err != nil && (!errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), c.says)) {
-			t.Errorf("%s %s: %v, want %q", c.version, c.bundle, err, c.says)
+	site := Hello{Version: "1.2.0"}
+	for version, says := range map[string]string{"1.2.0": "", "1.3.0": "the site runs version 1.2.0, this is 1.3.0"} {
+		err := CheckVersion(site, version)
+		if (err == nil) != (says == "") || err != nil && (!errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%s: %v, want %q", version, err, says)
 		}
 	}
 }

@@ -62,7 +62,11 @@ func checkPin(s tls.ConnectionState, pin Pin) error {
 // DialNode finds a server that answers, for a node that has its certificate. Dates do not count here either: both sides'
 // certificates may have expired while the site was switched off.
 func DialNode(ctx context.Context, servers []netip.AddrPort, pair tls.Certificate, authorities []*x509.Certificate) (*Client, Hello, error) {
-	return dial(ctx, servers, &tls.Config{
+	return dial(ctx, servers, nodeTLS(pair, authorities))
+}
+
+func nodeTLS(pair tls.Certificate, authorities []*x509.Certificate) *tls.Config {
+	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair},
 		InsecureSkipVerify: true, // VerifyConnection checks who signed it; addresses of servers change
 		VerifyConnection: func(s tls.ConnectionState) error {
@@ -71,13 +75,13 @@ func DialNode(ctx context.Context, servers []netip.AddrPort, pair tls.Certificat
 			}
 			return nil
 		},
-	})
+	}
 }
 
 func dial(ctx context.Context, servers []netip.AddrPort, config *tls.Config) (*Client, Hello, error) {
 	errs := []error{ErrNoServer}
 	for _, server := range servers {
-		c := &Client{Server: server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout}}}
+		c := newClient(server, config)
 		hello, err := c.hello(ctx)
 		if err == nil {
 			return c, hello, nil
@@ -86,6 +90,10 @@ func dial(ctx context.Context, servers []netip.AddrPort, config *tls.Config) (*C
 		errs = append(errs, fmt.Errorf("%s: %w", server, err))
 	}
 	return nil, Hello{}, errors.Join(errs...)
+}
+
+func newClient(server netip.AddrPort, config *tls.Config) *Client {
+	return &Client{Server: server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout}}}
 }
 
 // hello makes the connection and takes what can be told from it.
@@ -186,7 +194,12 @@ func (c *Client) Renew(ctx context.Context, r Renewal) (Renewed, error) {
 	return call[Renewed](ctx, c, http.MethodPost, renewPath, r)
 }
 
-func call[T any](ctx context.Context, c *Client, method, path string, body any) (answer T, err error) {
+func call[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	return callLarge[T](ctx, c, method, path, body, maxBody)
+}
+
+// callLarge is call for an answer of up to limit bytes.
+func callLarge[T any](ctx context.Context, c *Client, method, path string, body any, limit int64) (answer T, err error) {
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -204,7 +217,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return answer, err
 	}
 	defer resp.Body.Close()
-	received, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	received, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil {
 		return answer, err
 	}

@@ -8,7 +8,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"islet/appliance/config"
+	"islet/bundle"
 )
 
 // What a server refuses besides bad tokens.
@@ -21,6 +24,7 @@ var (
 	ErrNoIdentity   = errors.New("the caller has no certificate of a node of this site")
 	ErrNoBackup     = errors.New("this server has no such backup")
 	ErrRefused      = errors.New("the site refused")
+	ErrOtherBundle  = errors.New("the server has another bundle")
 )
 
 // Hello is what a server tells everybody who knocks: enough to judge whether joining can work.
@@ -57,6 +61,12 @@ type Consultation struct {
 	Servers
 	Probe     Probe             `json:"probe"`     // that was sent
 	Unreached map[uint16]string `json:"unreached"` // of the ports it asked about, and why
+}
+
+// Carried is what a server runs, for a machine that has not all of it: the bundle's blobs are had one by one.
+type Carried struct {
+	Executable digest.Digest `json:"executable"` // of what the bundle is appended to; of nothing where it is a file alone
+	Tail       []byte        `json:"tail"`       // of the bundle: the signed index, and what goes with it
 }
 
 // Servers is where the servers of a site are.
@@ -101,6 +111,9 @@ type Offer struct {
 // maxBody bounds what either side reads: certificates and an answer file take a few kilobytes.
 const maxBody = 1 << 20
 
+// maxCarried bounds a Carried: base64 of what a bundle's tail may take.
+const maxCarried = 2 * bundle.MaxIndexSize
+
 // failure is the body of an answer that is not 200.
 type failure struct {
 	Code  string `json:"code,omitempty"`
@@ -131,6 +144,8 @@ var failures = []struct {
 	{"bad-request", ErrBadRequest, http.StatusBadRequest},
 	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},
 	{"no-backup", ErrNoBackup, http.StatusNotFound},
+	{"other-bundle", ErrOtherBundle, http.StatusNotFound},
+	{"unknown-blob", bundle.ErrNotFound, http.StatusNotFound},
 }
 
 func writeAnswer(w http.ResponseWriter, body any, err error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"islet/appliance/api"
+	"islet/bundle"
 )
 
 // GroupServers and GroupAgents are the organizations in the certificates of nodes, by their role.
@@ -37,6 +38,8 @@ const (
 	movePath    = "/node/v1/move"
 	trustPath   = "/node/v1/authorities"
 	backupsPath = "/node/v1/backups"
+	offerPath   = "/join/v1/bundle"
+	bundlePath  = "/node/v1/bundle"
 	failedDelay = time.Second // after a bad token: guessing is slow, and one guess at a time
 	maxGuesses  = 32          // that wait for that; more are turned away
 	stopTimeout = 2 * time.Second
@@ -62,6 +65,10 @@ type Site interface {
 	// Backup opens one of them by its name, or returns ErrNoBackup. It is sealed, so that any node may keep it. Who asks closes
 	// it.
 	Backup(ctx context.Context, c Caller, name string) (io.ReadSeekCloser, error)
+	// Offer checks what Admit would of the token, and says what the site runs.
+	Offer(ctx context.Context, a Application) (Carried, error)
+	// Carry is the bundle that this server runs, for a node.
+	Carry(ctx context.Context, c Caller) (*bundle.Reader, error)
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
 }
@@ -131,6 +138,8 @@ func handler(site Site, authorities func() []*x509.Certificate) http.Handler {
 	mux.HandleFunc("GET "+helloPath, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, site.Hello(), nil) })
 	mux.HandleFunc("POST "+consultPath, withToken(guesses, site.Consult))
 	mux.HandleFunc("POST "+admitPath, withToken(guesses, site.Admit))
+	mux.HandleFunc("POST "+offerPath, withToken(guesses, site.Offer))
+	handleBundle(mux, site, authorities)
 	mux.HandleFunc("GET "+serversPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authorities())
 		var servers Servers

@@ -31,6 +31,7 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/config"
 	"islet/appliance/pki"
+	"islet/bundle"
 )
 
 // desk is a Site that answers as a test wants, and remembers who asked.
@@ -41,6 +42,8 @@ type desk struct {
 	renew   func(node string, r Renewal) (Renewed, error)
 	move    func(node string) (*Move, error)
 	moved   func(node string, r MoveReport) error
+	bundle  *bundle.Reader
+	carry   func(node string) error
 
 	mu           sync.Mutex
 	hellos       int
@@ -593,6 +596,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "no-backup": ErrNoBackup, "too-many": ErrTooMany,
 		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
 		"unreachable": ErrUnreachable, "wrong-node": ErrWrongNode,
+		"other-bundle": ErrOtherBundle, "unknown-blob": bundle.ErrNotFound,
 	}
 	for _, f := range failures {
 		if f.status < 400 || f.status > 499 || !errors.Is(f.err, known[f.code]) {

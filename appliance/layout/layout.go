@@ -27,6 +27,10 @@ func (l Layout) run(elem ...string) string {
 // Config is the answer file of the node.
 func (l Layout) Config() string { return filepath.Join(l.EtcDir, "config.yaml") }
 
+// Joining is what a machine notes that was let in and is not a node yet. It is beside the answer file, which says where
+// everything else is.
+func (l Layout) Joining() string { return filepath.Join(l.EtcDir, "joining.json") }
+
 // TrustDir holds the bundle signing keys that the site added.
 func (l Layout) TrustDir() string { return filepath.Join(l.EtcDir, "trust.d") }
 
@@ -74,6 +78,9 @@ func (l Layout) Servers() string { return l.state("servers.json") }
 
 // AddressChange tells how far the last change of the node's address has come.
 func (l Layout) AddressChange() string { return l.state("address.json") }
+
+// Fetched is where a machine that joins puts together what it fetches from the site's servers.
+func (l Layout) Fetched() string { return l.state("fetched") }
 
 // Logs holds a rotated log per component, and the audit log.
 func (l Layout) Logs() string { return l.state("logs") }

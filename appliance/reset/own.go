@@ -16,7 +16,7 @@ import (
 func children(l layout.Layout) []string {
 	var names []string
 	for _, path := range []string{
-		l.Engines(), l.Containerd(), l.Kubelet(), l.Datastore(), l.PKI(), l.Generated(), l.Backups(), l.Registry(), l.Journal(), l.Logs(), l.Storage(), l.Tmp(), l.Servers(),
+		l.Engines(), l.Containerd(), l.Kubelet(), l.Datastore(), l.PKI(), l.Generated(), l.Backups(), l.Registry(), l.Journal(), l.Logs(), l.Storage(), l.Tmp(), l.Servers(), l.Fetched(),
 	} {
 		names = append(names, filepath.Base(path))
 	}
@@ -73,7 +73,7 @@ func (b builder) had(dir, name string) bool {
 	case dir == b.target.Storage:
 		return !strings.HasPrefix(name, "pvc-") // as the provisioner names volumes
 	case dir == b.target.Layout.EtcDir:
-		return !slices.Contains([]string{filepath.Base(b.target.Layout.AdminKubeconfig()), filepath.Base(b.target.Layout.Config())}, name)
+		return !slices.Contains([]string{filepath.Base(b.target.Layout.AdminKubeconfig()), filepath.Base(b.target.Layout.Config()), filepath.Base(b.target.Layout.Joining())}, name)
 	}
 	return false
 }

@@ -26,6 +26,7 @@ import (
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
+	"islet/bundle"
 )
 
 const (
@@ -396,6 +397,20 @@ func (s *site) Report(ctx context.Context, c join.Caller, status api.Status) err
 	s.reports[c.Name] = api.Report{Received: time.Now().UTC(), Status: status}
 	s.noteSeen(ctx, c.Name)
 	return nil
+}
+
+// Offer implements join.Site.
+func (s *site) Offer(ctx context.Context, a join.Application) (join.Carried, error) {
+	if err := s.tokens.Check(ctx, a.TokenID, a.Secret, a.Role, useOf(a)); err != nil {
+		return join.Carried{}, err
+	}
+	return join.CarriedBy(s.Bundle)
+}
+
+// Carry implements join.Site.
+func (s *site) Carry(ctx context.Context, c join.Caller) (*bundle.Reader, error) {
+	_, err := s.members.Get(ctx, c)
+	return s.Bundle, err
 }
 
 // Left implements join.Site.

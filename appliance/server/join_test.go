@@ -140,6 +140,14 @@ func TestAdmit(t *testing.T) {
 	if _, err := s.Servers(t.Context(), stranger); !errors.Is(err, join.ErrNotMember) {
 		t.Errorf("with another key: %v", err)
 	}
+	for who, want := range map[join.Caller]error{member: nil, stranger: join.ErrNotMember, {Name: "node9", Key: newKey}: join.ErrNotMember} {
+		if _, err := s.Carry(t.Context(), who); !errors.Is(err, want) {
+			t.Errorf("the bundle for %+v: %v, want %v", who, err, want)
+		}
+	}
+	if _, err := s.Offer(t.Context(), other); !errors.Is(err, join.ErrUsedToken) {
+		t.Errorf("what the site runs, with a used token: %v", err)
+	}
 	// Removal: only the machine itself may say that it has heard of it.
 	if err := s.Left(t.Context(), member); !errors.Is(err, join.ErrBadRequest) {
 		t.Errorf("a node leaves that was not removed: %v", err)

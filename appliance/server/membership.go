@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"islet/appliance/api"
 	"islet/appliance/balancer"
 	"islet/appliance/component"
 	"islet/appliance/config"
@@ -180,18 +182,28 @@ func (s *site) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	servers, err := s.currentServers(ctx)
-	if err == nil {
-		err = s.keepServers(servers)
+	members, err := s.members.List(ctx)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		s.reportTo(ctx, s.otherServers())
-		err = s.carryOn(ctx)
+	s.forgetOthers(members)
+	if err := s.keepServers(s.serversAmong(members)); err != nil {
+		return err
 	}
-	if err == nil {
-		err = errors.Join(s.agreeOnKey(ctx), s.follow(ctx, ownMove{s}, s.certify))
+	s.reportTo(ctx, s.otherServers())
+	if err := s.carryOn(ctx); err != nil {
+		return err
 	}
-	return err
+	return errors.Join(s.agreeOnKey(ctx), s.follow(ctx, ownMove{s}, s.certify))
+}
+
+// forgetOthers drops what nodes have told that do not belong to the site any more.
+func (s *site) forgetOthers(members []join.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.reports, func(name string, _ api.Report) bool {
+		return !slices.ContainsFunc(members, func(m join.Member) bool { return m.Name == name })
+	})
 }
 
 // enroll makes sure that the site's list of members has this server with its key.
@@ -233,6 +245,10 @@ func (s *site) currentServers(ctx context.Context) (join.Servers, error) {
 	if err != nil {
 		return join.Servers{}, err
 	}
+	return s.serversAmong(members), nil
+}
+
+func (s *site) serversAmong(members []join.Member) join.Servers {
 	addresses := []netip.Addr{s.derived.Address}
 	var former []netip.Addr // of servers that are on their way to another
 	for _, m := range members {
@@ -249,7 +265,7 @@ func (s *site) currentServers(ctx context.Context) (join.Servers, error) {
 			addresses = append(addresses, a)
 		}
 	}
-	return serversAt(addresses...), nil
+	return serversAt(addresses...)
 }
 
 // generationLimit is how long a start waits to hear whether the site was recovered meanwhile.

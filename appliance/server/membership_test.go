@@ -2,12 +2,14 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
@@ -209,5 +211,18 @@ func TestServersOnTheMove(t *testing.T) {
 		if strings.Join(list, " ") != c.want || err != nil {
 			t.Errorf("%s: %v (%v), want %s", c.state, list, err, c.want)
 		}
+	}
+}
+
+// What a node has told is forgotten with the node; one that is to clean its machine still belongs to the site.
+func TestForgetOthers(t *testing.T) {
+	t.Parallel()
+	s := branch(t)
+	leaving := serverMember("node4", "192.0.2.14")
+	leaving.Removed = new(time.Now())
+	s.reports = map[string]api.Report{"node2": {}, "node3": {}, "node4": {}}
+	s.forgetOthers([]join.Member{serverMember("node1", "192.0.2.11"), serverMember("node3", "192.0.2.13"), leaving})
+	if got := slices.Sorted(maps.Keys(s.reports)); !slices.Equal(got, []string{"node3", "node4"}) {
+		t.Errorf("reports of %v", got)
 	}
 }
