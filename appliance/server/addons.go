@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -94,8 +95,18 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 // addonsLease is held by the server that applies the add-ons. Its namespace is there before any add-on.
 const addonsLease = "islet-addons"
 
+// publishedAddress is what the gateway writes into the state of routes. Every server finds the same one, lest the gateway is
+// started anew wherever another server takes the lease.
+func (n *node) publishedAddress() netip.Addr {
+	if a := n.derived.ApplicationsVIP.Address; a.IsValid() {
+		return a
+	}
+	return slices.MinFunc(append(n.otherServers(), n.derived.Address), netip.Addr.Compare)
+}
+
 func (n *node) applyAddons(ctx context.Context, applier *addon.Applier) error {
 	values := addonValues(n.Config, n.derived, n.pki.Authority(pki.ClusterCA).PEM())
+	values["GATEWAY_ADDRESS"] = n.publishedAddress().String()
 	applied, carried := addon.Inventory{}, addon.CarriedImages(n.Bundle)
 	if err := applier.WakeKinds(ctx); err != nil {
 		return err

@@ -84,6 +84,7 @@ func addonValues(c config.Config, d config.Derived, ca []byte) map[string]string
 	return map[string]string{
 		"SITE_NAME":         c.Site.Name,
 		"NODE_ADDRESS":      d.ApplicationsAddress().String(),
+		"GATEWAY_ADDRESS":   d.ApplicationsAddress().String(),
 		"CLUSTER_DOMAIN":    c.Network.ClusterDomain,
 		"CLUSTER_DNS":       d.ClusterDNS.String(),
 		"CLUSTER_CA_BASE64": base64.StdEncoding.EncodeToString(ca),

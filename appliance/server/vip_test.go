@@ -115,3 +115,24 @@ func TestApplicationsAreAtTheVirtualAddress(t *testing.T) {
 		t.Errorf("names lead to %s, and to %s with a virtual address", before, after)
 	}
 }
+
+// A change of the gateway's manifest starts every gateway anew: who applies it must make no difference.
+func TestEveryServerPublishesTheSameAddress(t *testing.T) {
+	t.Parallel()
+	all := []string{"192.0.2.9", "192.0.2.11", "192.0.2.100"}
+	for _, own := range all {
+		n := imagined(t)
+		n.derived.Address = netip.MustParseAddr(own)
+		var addresses []netip.Addr
+		for _, a := range all {
+			addresses = append(addresses, netip.MustParseAddr(a))
+		}
+		n.servers = serversAt(addresses...)
+		if got := n.publishedAddress().String(); got != "192.0.2.9" {
+			t.Errorf("%s publishes %s", own, got)
+		}
+		if got := withVIPs(n).publishedAddress().String(); got != "192.0.2.101" {
+			t.Errorf("%s publishes %s with a virtual address", own, got)
+		}
+	}
+}
