@@ -100,13 +100,13 @@ func (f *rotateFlags) run(ctx context.Context, env *Env, names []string, named b
 	if err != nil {
 		return explainDaemon(err)
 	}
-	print := func(r *api.Rotation) error {
+	show := func(r *api.Rotation) error {
 		return env.Print(*f.format, r, func(w io.Writer) error { return printRotation(w, r) })
 	}
 	unfinished := status.Rotation.Unfinished()
 	switch {
 	case f.status:
-		return print(status.Rotation)
+		return show(status.Rotation)
 	case unfinished && named && !slices.Equal(slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(status.Rotation.Authorities))):
 		return Advise(fmt.Errorf("%w: of %s", join.ErrRotating, strings.Join(status.Rotation.Authorities, ", ")),
 			"wait for its end: `appliance cert rotate-ca` without names shows how far it is")
@@ -127,7 +127,7 @@ func (f *rotateFlags) run(ctx context.Context, env *Env, names []string, named b
 	if err != nil {
 		return err
 	}
-	return print(r)
+	return show(r)
 }
 
 // prepare finds out what there is to be done, and for whom.

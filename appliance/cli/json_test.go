@@ -227,8 +227,8 @@ func texts(t reflect.Type, found map[reflect.Type]*jsonschema.Schema, seen map[r
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 		texts(t.Elem(), found, seen)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			texts(t.Field(i).Type, found, seen)
+		for field := range t.Fields() {
+			texts(field.Type, found, seen)
 		}
 	}
 	return found
@@ -249,8 +249,7 @@ func (d describer) describe(t *testing.T, typ reflect.Type, s *jsonschema.Schema
 			d.describe(t, typ.Elem(), s.AdditionalProperties)
 		}
 	case reflect.Struct:
-		for i := range typ.NumField() {
-			field := typ.Field(i)
+		for field := range typ.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if field.Anonymous && name == "" {
 				d.describe(t, field.Type, s)

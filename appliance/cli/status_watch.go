@@ -54,7 +54,7 @@ func (w *statusWatch) run(ctx context.Context) error {
 	for {
 		s, err := w.client.Status(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // as promised
+			return nil
 		}
 		if err := w.show(time.Now(), s, err); err != nil {
 			return err
@@ -104,14 +104,15 @@ func (w *statusWatch) draw(now time.Time, s api.Status, down error, width, heigh
 		more := len(lines) - height + 2
 		lines = append(lines[:height-2], fmt.Sprintf("... and %d lines more: appliance status | less", more))
 	}
-	screen := "\x1b[H"
+	var screen strings.Builder
+	screen.WriteString("\x1b[H")
 	for _, line := range lines {
 		if runes := []rune(line); len(runes) > width {
 			line = string(runes[:width])
 		}
-		screen += line + "\x1b[K\r\n"
+		screen.WriteString(line + "\x1b[K\r\n")
 	}
-	_, err := io.WriteString(w.out, screen+"\x1b[J")
+	_, err := io.WriteString(w.out, screen.String()+"\x1b[J")
 	return err
 }
 

@@ -114,15 +114,16 @@ func (p *page) row(cells [][]word, widths []int, margin int) {
 		height = max(height, len(lines))
 	}
 	for y := range height {
-		line := strings.Repeat(" ", margin)
+		var line strings.Builder
+		line.WriteString(strings.Repeat(" ", margin))
 		for i, lines := range filled {
 			cell := ""
 			if y < len(lines) {
 				cell = lines[y]
 			}
-			line += cell + strings.Repeat(" ", max(0, widths[i]-visible(cell))+gap)
+			line.WriteString(cell + strings.Repeat(" ", max(0, widths[i]-visible(cell))+gap))
 		}
-		p.out.WriteString(strings.TrimRight(line, " ") + "\n")
+		p.out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 }
 

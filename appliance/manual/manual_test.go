@@ -63,11 +63,11 @@ func TestPagesHoldWhatCanBeShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = ast.Walk(parse(source), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-			switch n.(type) {
+			switch n := n.(type) {
 			case *ast.HTMLBlock, *ast.RawHTML, *ast.Image:
 				t.Errorf("%s holds %s, which no terminal shows", topic.Name, n.Kind())
 			case *ast.Link:
-				link, _, _ := strings.Cut(string(n.(*ast.Link).Destination), "#")
+				link, _, _ := strings.Cut(string(n.Destination), "#")
 				if strings.HasSuffix(link, ".md") && !strings.Contains(link, "adr/") && entering {
 					if _, err := Find(topics, topicOf(filepath.Join(dir, link))); err != nil {
 						t.Errorf("%s links to %s: %v", topic.Name, link, err)
@@ -90,7 +90,7 @@ func TestPagesHoldWhatCanBeShown(t *testing.T) {
 					t.Errorf("%s at %d: a line of %d columns: %s", topic.Name, width, n, line)
 				}
 			}
-			for _, word := range strings.Fields(plainText(source)) {
+			for word := range strings.FieldsSeq(plainText(source)) {
 				if !strings.Contains(strings.ToLower(out.String()), strings.ToLower(word)) {
 					t.Errorf("%s at %d lacks %q", topic.Name, width, word)
 				}

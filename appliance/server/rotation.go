@@ -395,12 +395,12 @@ func (s *site) hasTaken(r join.Rotation, node []api.Authority) string {
 		if err != nil {
 			return "the new " + a.Name + " is damaged: " + err.Error()
 		}
-		print := pki.Fingerprint(certs[0])
+		fingerprint := pki.Fingerprint(certs[0])
 		i := slices.IndexFunc(node, func(n api.Authority) bool { return n.Name == a.Name })
-		if i < 0 || node[i].Trusted[0] != print {
+		if i < 0 || node[i].Trusted[0] != fingerprint {
 			return "it does not have the new " + a.Name
 		}
-		only := []string{print}
+		only := []string{fingerprint}
 		switch has := node[i]; {
 		case !has.Renewed:
 			return "its certificates by the " + a.Name

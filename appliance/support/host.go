@@ -222,13 +222,13 @@ func use(ctx context.Context, path string) (bytes, files int64, err error) {
 			return ctx.Err()
 		}
 		var s unix.Stat_t
-		if err != nil || unix.Lstat(path, &s) != nil {
-			return nil
-		}
-		if s.Dev != top.Dev && entry.IsDir() {
+		switch {
+		case err != nil || unix.Lstat(path, &s) != nil: // it is gone
+		case s.Dev != top.Dev && entry.IsDir():
 			return filepath.SkipDir
+		default:
+			bytes, files = bytes+s.Blocks*512, files+1
 		}
-		bytes, files = bytes+s.Blocks*512, files+1
 		return nil
 	})
 	return bytes, files, err

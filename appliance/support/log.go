@@ -35,25 +35,24 @@ const (
 // folders and files to take, by their path below dir; nil takes all. What cannot be read is left out.
 func FindLogs(dir, name string, since time.Time, keep func(path string) bool) []Log {
 	var logs []Log
+	dir = filepath.Clean(dir)
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error { // no error is worth more than the rest
-		if err != nil {
-			return nil
-		}
-		below, err := filepath.Rel(dir, path)
-		if err == nil && below != "." && keep != nil && !keep(below) {
+		below := strings.TrimPrefix(strings.TrimPrefix(path, dir), "/")
+		switch {
+		case err != nil:
+		case below != "" && keep != nil && !keep(below):
 			if entry.IsDir() {
 				return filepath.SkipDir
 			}
-			return nil
+		default:
+			info, err := entry.Info()
+			if err == nil && info.Mode().IsRegular() && info.Size() > 0 && !info.ModTime().Before(since) {
+				logs = append(logs, Log{
+					Name: name + "/" + below, Path: path, Bytes: info.Size(), Modified: info.ModTime(),
+					Rotated: !strings.HasSuffix(path, ".log") && !strings.HasSuffix(path, ".txt"),
+				})
+			}
 		}
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || info.ModTime().Before(since) {
-			return nil
-		}
-		logs = append(logs, Log{
-			Name: name + "/" + below, Path: path, Bytes: info.Size(), Modified: info.ModTime(),
-			Rotated: !strings.HasSuffix(path, ".log") && !strings.HasSuffix(path, ".txt"),
-		})
 		return nil
 	})
 	return logs
