@@ -32,7 +32,6 @@ import (
 func TestCertificates(t *testing.T) {
 	all := bootSite(t, "certs", 4, func(c *config.Config) {
 		c.Datastore.Store = config.StoreEtcd
-		c.Network.VIP = config.VIP{Applications: appsVIP} // else the gateways start anew when another server takes over the add-ons
 	})
 	f := &fleet{servers: all[:3], agents: all[3:]}
 	runParts(t, f, all, []part[fleet]{

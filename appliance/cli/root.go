@@ -98,7 +98,7 @@ machines that have no network but their own. Everything it needs is inside this 
 		Args:              knownCommand,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return e.checkGlobals() },
 	}
-	root.RunE = func(cmd *cobra.Command, _ []string) error { return e.start(cmd.Context(), cmd) }
+	root.RunE = e.start
 	root.SetIn(e.Stdio.In)
 	root.SetOut(e.Stdio.Out)
 	root.SetErr(e.Stdio.Err)

@@ -24,7 +24,7 @@ var errBack = errors.New("back")
 
 // start is `appliance` without a command: on a terminal, for root, it makes a node of a machine that is none, and shows the
 // status of one that is. Everybody else is shown the help.
-func (e *Env) start(ctx context.Context, root *cobra.Command) error {
+func (e *Env) start(root *cobra.Command, _ []string) error {
 	if _, person := terminal(e); !person || os.Geteuid() != 0 {
 		return root.Help()
 	}
@@ -36,7 +36,7 @@ func (e *Env) start(ctx context.Context, root *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	command.SetContext(ctx)
+	command.SetContext(root.Context())
 	return command.RunE(command, nil)
 }
 

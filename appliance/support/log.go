@@ -53,7 +53,7 @@ func FindLogs(dir, name string, since time.Time, keep func(path string) bool) []
 				})
 			}
 		}
-		return nil
+		return nil //nolint:nilerr // what cannot be read is left out
 	})
 	return logs
 }
