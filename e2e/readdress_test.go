@@ -371,6 +371,12 @@ func (s *plant) moveServer(t *testing.T) {
 		all := slices.Collect(strings.Lines(f.containers(t, s.platform) + "\n" + f.containers(t, s.agents[0]) + "\n" + f.containers(t, s.agents[1])))
 		return strings.Join(slices.DeleteFunc(all, func(pod string) bool { return strings.HasPrefix(pod, "islet-system/gateway-") }), "")
 	}
+	await(t, readyLimit, "all pods run", func(context.Context) error { // one machine has just come back
+		if all := pods(); strings.Count(all, "containerd://") != strings.Count(all, "\n") || strings.Contains(all, "containerd://,") {
+			return fmt.Errorf("there are\n%s", all)
+		}
+		return nil
+	})
 	before := pods()
 	begun := time.Now()
 	r := runJSON[moved](t, s.platform, "readdress", "node1", serverTo.String(), "--yes")
