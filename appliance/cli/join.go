@@ -308,7 +308,7 @@ func serverPorts(role config.Role) []uint16 {
 
 // listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.
 func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
-	ports := append([]uint16{kubeletPort}, serverPorts(a.Role)...)
+	ports := append([]uint16{kubelet.Port}, serverPorts(a.Role)...)
 	if a.Role == config.RoleServer {
 		ports = append(ports, controlplane.SecurePort, join.DefaultPort, registry.Port)
 	}
@@ -322,10 +322,7 @@ func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
 	return listeners
 }
 
-const (
-	kubeletPort = 10250
-	vxlanPort   = 8472
-)
+const vxlanPort = 8472
 
 // enter asks to be let in and keeps what it gets.
 func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a join.Application, l layout.Layout) error {

@@ -24,6 +24,9 @@ import (
 // Name is the kubelet's name in the supervisor.
 const Name = "kubelet"
 
+// Port is where the kubelet listens for the API server: upstream's default.
+const Port = 10250
+
 // RoleLabel says on a node of Kubernetes whether it is a server or an agent.
 const RoleLabel = "node.islet.dev/role"
 
