@@ -41,13 +41,13 @@ func Config(a kubeconfig.Access) *rest.Config {
 }
 
 // NewClient returns a client for any kind of object. It asks the API for its kinds when one is first
-// used, so the API need not be up yet.
+// used, so the API need not be up yet. It follows the file of the authority, where the configuration names one.
 func NewClient(config *rest.Config) (client.Client, error) {
-	trusting := &trusting{config: config}
-	if _, err := trusting.transport(); err != nil {
+	transport, err := newTransport(config)
+	if err != nil {
 		return nil, err
 	}
-	httpClient := &http.Client{Transport: trusting, Timeout: config.Timeout}
+	httpClient := &http.Client{Transport: transport, Timeout: config.Timeout}
 	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,16 @@ type trusting struct {
 	base http.RoundTripper
 }
 
+// newTransport follows a configuration's file of its authority. One that has it in itself has nothing to follow.
+func newTransport(config *rest.Config) (http.RoundTripper, error) {
+	if config.CAFile == "" {
+		return rest.TransportFor(config)
+	}
+	t := &trusting{config: config}
+	_, err := t.transport()
+	return t, err
+}
+
 // RoundTrip implements http.RoundTripper. A file that cannot be read leaves what was trusted before.
 func (t *trusting) RoundTrip(req *http.Request) (*http.Response, error) {
 	base, err := t.transport()
