@@ -1,0 +1,30 @@
+package message
+
+// zhScreen are the texts of the frame and its dialogs.
+var zhScreen = map[string]string{
+	"This terminal is %d by %d; at least %d by %d are needed.": "终端大小为 %d×%d，至少需要 %d×%d。",
+	"help":                           "帮助",
+	"back":                           "返回",
+	"leave":                          "退出",
+	"go on":                          "继续",
+	"copy":                           "复制",
+	"kubectl":                        "kubectl",
+	"language":                       "语言",
+	"draw anew":                      "重绘",
+	"do it":                          "执行",
+	"do nothing":                     "取消",
+	"Keys":                           "按键",
+	"This did not work":              "操作失败",
+	"Command: %s":                    "命令：%s",
+	"Exit code: %d":                  "退出码：%d",
+	"Log: journalctl -u appliance":   "日志：journalctl -u appliance",
+	"The same by command":            "等效命令",
+	"k shows the same by kubectl":    "按 k 显示等效的 kubectl 命令",
+	"the command that does the same": "等效命令",
+	"sent to the terminal's clipboard, where it has one":             "已发送到终端剪贴板（如终端支持）",
+	"This screen may only look. Log in as root and run the command.": "此屏幕只能查看。请以 root 登录并执行该命令。",
+	"running; Esc leaves it running":                                 "正在执行；按 Esc 离开，命令继续运行",
+	"Type %s to do it:":                                              "输入 %s 以执行：",
+	"Enter does it.":                                                 "按 Enter 执行。",
+	"Done.":                                                          "完成。",
+}
