@@ -80,12 +80,7 @@ func TestBackupCopies(t *testing.T) {
 	}
 	// The second server's copy of the datastore is of the site that was lost: it gets that of the restored one by itself.
 	await(t, siteLimit, "the second server stands by again", f.standsBy)
-	await(t, siteLimit, "both are members", func(context.Context) error {
-		if d := f.datastore(t, first); len(d.Members) != 2 || d.Voters != 1 || d.Healthy != 1 {
-			return fmt.Errorf("%+v", d)
-		}
-		return nil
-	})
+	awaitDatastore(t, siteLimit, first, 2, 1, 1, 0)
 	t.Logf("the second server has followed within %s", time.Since(begun).Round(10*time.Millisecond))
 }
 
@@ -111,8 +106,8 @@ func (f *fleet) awaitCopy(t *testing.T, made backupMade) (path string) {
 		}
 	}
 	last := f.servers[len(f.servers)-1]
-	took := await(t, siteLimit, "the backup is on all machines", func(context.Context) error {
-		for _, r := range runJSON[[]row](t, last, "backup", "list") {
+	took := awaitJSON(t, siteLimit, "the backup is on all machines", last, []string{"backup", "list"}, func(rows []row) error {
+		for _, r := range rows {
 			if r.SHA256 != made.SHA256 {
 				continue
 			}

@@ -194,20 +194,16 @@ func (s *bareSite) powerCut(t *testing.T) {
 // forgotten removes the agent and keeps its machine: the site's lists do not have it any more.
 func (s *bareSite) forgotten(t *testing.T) {
 	name := s.agent.host.Name()
-	listed := func() bool {
-		return strings.Contains(s.first.run(t, "appliance", "cert", "list"), name)
+	type certificate struct{ Node string }
+	listed := func(want bool) func([]certificate) error {
+		return func(list []certificate) error {
+			if got := slices.ContainsFunc(list, func(c certificate) bool { return c.Node == name }); got != want {
+				return fmt.Errorf("listed: %t", got)
+			}
+			return nil
+		}
 	}
-	await(t, time.Minute, "the agent's certificates are listed", func(context.Context) error {
-		if !listed() {
-			return errors.New("they are not")
-		}
-		return nil
-	})
+	awaitJSON(t, time.Minute, "the agent's certificates are listed", s.first, []string{"cert", "list"}, listed(true))
 	s.first.run(t, "appliance", "node", "remove", name, "--yes", "--keep-machine")
-	await(t, time.Minute, "the agent's certificates are not listed any more", func(context.Context) error {
-		if listed() {
-			return errors.New("they are")
-		}
-		return nil
-	})
+	awaitJSON(t, time.Minute, "the agent's certificates are not listed any more", s.first, []string{"cert", "list"}, listed(false))
 }

@@ -53,7 +53,7 @@ func (f *fleet) gather(t *testing.T) {
 	for _, p := range f.all() {
 		await(t, readyLimit, p.host.Name()+" is ready", p.ready)
 	}
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	if err := first.connect(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (f *fleet) oversleep(t *testing.T) {
 	for _, p := range f.all() {
 		await(t, readyLimit, p.host.Name()+" is ready", p.ready)
 	}
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	t.Logf("the site is ready %s after its power came back", time.Since(begun).Round(10*time.Millisecond))
 	f.renewed(t)
 	if err := f.servers[0].connect(); err != nil { // with the new certificate
@@ -166,13 +166,13 @@ func (f *fleet) oversleep(t *testing.T) {
 // renewed waits until no certificate of any node is due.
 func (f *fleet) renewed(t *testing.T) {
 	t.Helper()
-	await(t, readyLimit, "all certificates are new", func(context.Context) error {
+	type certificate struct {
+		Node     string
+		DaysLeft int
+	}
+	awaitJSON(t, readyLimit, "all certificates are new", f.servers[0], []string{"cert", "list"}, func(list []certificate) error {
 		nodes, least := map[string]bool{}, 365
-		for _, c := range runJSON[[]struct {
-			Node, Name string
-			CA         bool
-			DaysLeft   int
-		}](t, f.servers[0], "cert", "list") {
+		for _, c := range list {
 			nodes[c.Node] = true
 			least = min(least, c.DaysLeft)
 		}

@@ -343,27 +343,13 @@ func (s *plant) agentCut(t *testing.T) {
 	if err := agent.host.Cut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 2*time.Minute, "the site notices", func(context.Context) error {
-		for _, n := range s.nodes(t) {
-			if n.Name == agent.host.Name() && n.State == "unreachable" {
-				return nil
-			}
-		}
-		return errors.New("it is not called unreachable")
-	})
+	s.awaitState(t, 2*time.Minute, agent.host.Name(), "unreachable")
 	begun := time.Now()
 	if err := agent.host.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	await(t, readyLimit, "the agent is ready again", agent.ready)
-	await(t, readyLimit, "the site calls it ready", func(context.Context) error {
-		for _, n := range s.nodes(t) {
-			if n.Name == agent.host.Name() && n.State != "ready" {
-				return fmt.Errorf("it is %s", n.State)
-			}
-		}
-		return nil
-	})
+	s.awaitState(t, readyLimit, agent.host.Name(), "ready")
 	t.Logf("ready again %s after the cable was back", time.Since(begun).Round(10*time.Millisecond))
 	if after := agent.pids(t); after != before {
 		t.Errorf("processes were restarted:\n%s\nwere\n%s", after, before)
@@ -420,26 +406,28 @@ func (s *plant) removeAndReplace(t *testing.T) {
 	s.nodes(t)
 }
 
+// awaitState waits until the site says of a node that it is in a state.
+func (s *plant) awaitState(t *testing.T, limit time.Duration, name, state string) {
+	t.Helper()
+	awaitJSON(t, limit, "the site calls "+name+" "+state, s.platform, []string{"node", "list"}, func(rows []nodeRow) error {
+		if !slices.ContainsFunc(rows, func(n nodeRow) bool { return n.Name == name && n.State == state }) {
+			return fmt.Errorf("nodes %+v", rows)
+		}
+		return nil
+	})
+}
+
 // replace lets a machine in the place of the node that it was, which takes an approval.
 func (s *plant) replace(t *testing.T, anew *platform) {
 	name := anew.host.Name()
-	state := func(want string) func(context.Context) error {
-		return func(context.Context) error {
-			rows := runJSON[[]nodeRow](t, s.platform, "node", "list")
-			if !slices.ContainsFunc(rows, func(n nodeRow) bool { return n.Name == name && n.State == want }) {
-				return fmt.Errorf("nodes %+v", rows)
-			}
-			return nil
-		}
-	}
-	await(t, 2*time.Minute, "the old node is unreachable", state("unreachable"))
+	s.awaitState(t, 2*time.Minute, name, "unreachable")
 	token, _ := s.newToken(t)
 	var says strings.Builder
 	joined := make(chan error, 1)
 	go func() {
 		joined <- anew.host.Exec(t.Context(), lab.Command{Args: []string{"appliance", "join", "--token", token}, Stdout: &says, Stderr: &says})
 	}()
-	await(t, time.Minute, "the machine waits for approval", state("waiting"))
+	s.awaitState(t, time.Minute, name, "waiting")
 	var words string
 	for _, n := range runJSON[[]nodeRow](t, s.platform, "node", "list") {
 		words = max(words, n.Words)

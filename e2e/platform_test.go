@@ -133,12 +133,35 @@ func (p *platform) run(t *testing.T, args ...string) string {
 // runJSON decodes what a command of the appliance prints.
 func runJSON[T any](t *testing.T, p *platform, args ...string) T {
 	t.Helper()
-	var v T
-	out := p.run(t, append(append([]string{"appliance"}, args...), "-o", "json")...)
-	if err := json.Unmarshal([]byte(out), &v); err != nil {
-		t.Fatalf("appliance %s: %v in %s", strings.Join(args, " "), err, out)
+	v, err := askJSON[T](t.Context(), p, args...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return v
+}
+
+// askJSON is runJSON for a command that may fail, such as one that is asked again and again while a site comes up.
+func askJSON[T any](ctx context.Context, p *platform, args ...string) (v T, err error) {
+	out, err := p.host.Output(ctx, append(append([]string{"appliance"}, args...), "-o", "json")...)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &v)
+	}
+	if err != nil {
+		err = fmt.Errorf("appliance %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return v, err
+}
+
+// awaitJSON asks a command until judge has nothing to complain about what it prints.
+func awaitJSON[T any](t *testing.T, limit time.Duration, what string, p *platform, args []string, judge func(T) error) time.Duration {
+	t.Helper()
+	return await(t, limit, what, func(ctx context.Context) error {
+		v, err := askJSON[T](ctx, p, args...)
+		if err != nil {
+			return err
+		}
+		return judge(v)
+	})
 }
 
 // exitCode is that of a command of the appliance in the host.

@@ -217,7 +217,7 @@ func (f *fleet) moveServer(t *testing.T) {
 	}
 	f.isAt(t, server, serverTo, from)
 	f.seat(t, "node3", serverTo.String())
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	f.listed(t, serverTo, from)
 	await(t, time.Minute, "they still meet", meet)
 }
@@ -292,7 +292,7 @@ func (f *fleet) moveBack(t *testing.T) {
 	}
 	t.Log(err)
 	await(t, readyLimit, "the server is ready", server.ready)
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	f.isAt(t, server, server.host.Addr(), nobodysTo)
 	f.seat(t, server.host.Name(), server.host.Addr().String())
 	if after := f.containers(t, server); after != before {
@@ -344,7 +344,7 @@ func (f *fleet) removeDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, readyLimit, "the machine is a server", server.ready)
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	if err := f.states(t, "ready", "ready", "ready"); err != nil {
 		t.Error(err)
 	}

@@ -59,8 +59,7 @@ func TestRegistryLoss(t *testing.T) {
 	if err := first.host.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, readyLimit, "the first server has what was pushed without it", func(context.Context) error {
-		list := runJSON[[]imageRow](t, first, "image", "list")
+	awaitJSON(t, readyLimit, "the first server has what was pushed without it", first, []string{"image", "list"}, func(list []imageRow) error {
 		for _, name := range []string{uploadedImage, later} {
 			if !slices.ContainsFunc(list, func(r imageRow) bool { return r.Reference == name && r.From == "registry" }) {
 				return fmt.Errorf("%s is not among %+v", name, list)

@@ -240,8 +240,7 @@ func (s *plant) prune(t *testing.T) {
 	if err := s.kube.CoreV1().Pods(ns).Delete(t.Context(), "user", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, podLimit, "it is marked once no pod is left, and not deleted", func(context.Context) error {
-		r := runJSON[pruned](t, s.platform, "image", "prune")
+	awaitJSON(t, podLimit, "it is marked once no pod is left, and not deleted", s.platform, []string{"image", "prune"}, func(r pruned) error {
 		if r.Deleted > 0 {
 			t.Fatalf("deleted without being told to: %+v", r)
 		}

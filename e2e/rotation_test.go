@@ -349,7 +349,7 @@ func (f *fleet) rotateUnderCuts(t *testing.T) {
 	for _, p := range f.all() {
 		await(t, readyLimit, p.host.Name()+" is ready", p.ready)
 	}
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	was.authorities = map[string]*x509.Certificate{pki.NodeCA: was.authorities[pki.NodeCA], pki.EtcdCA: was.authorities[pki.EtcdCA]}
 	if err := first.connect(); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func (f *fleet) assemble(t *testing.T) {
 		await(t, readyLimit, p.host.Name()+" is ready", p.ready)
 	}
 	t.Logf("four machines joined within %s", time.Since(begun).Round(10*time.Millisecond))
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 	if code := first.exitCode(t, "node", "remove", "node1", "--yes"); code != int(cli.CodeNotPossible) {
 		t.Errorf("removal of the server that the command runs on: exit code %d", code)
 	}
@@ -115,14 +115,22 @@ func (f *fleet) datastore(t *testing.T, at *platform) datastoreView {
 	return runJSON[datastoreView](t, at, "datastore", "status")
 }
 
-// whole complains unless three voters are healthy.
-func (f *fleet) whole(t *testing.T) func(context.Context) error {
-	return func(context.Context) error {
-		if d := f.datastore(t, f.servers[0]); d.Voters != 3 || d.Healthy != 3 || d.MayFail != 1 {
+// awaitDatastore waits until a server tells of that many voters, of which so many are healthy and so many may fail.
+func awaitDatastore(t *testing.T, limit time.Duration, at *platform, members, voters, healthy, mayFail int) time.Duration {
+	t.Helper()
+	what := fmt.Sprintf("%d of %d voters are healthy", healthy, voters)
+	return awaitJSON(t, limit, what, at, []string{"datastore", "status"}, func(d datastoreView) error {
+		if len(d.Members) != members || d.Voters != voters || d.Healthy != healthy || d.MayFail != mayFail {
 			return fmt.Errorf("%+v", d)
 		}
 		return nil
-	}
+	})
+}
+
+// awaitWhole waits until three voters are healthy.
+func (f *fleet) awaitWhole(t *testing.T) {
+	t.Helper()
+	awaitDatastore(t, readyLimit, f.servers[0], 3, 3, 3, 1)
 }
 
 // imagesEverywhere finds every image of the bundle on every machine, and no trace of a pull.
@@ -297,19 +305,13 @@ func (f *fleet) loseEach(t *testing.T) {
 			if held == p {
 				t.Logf("%s held the API's address: it answers elsewhere after %s", p.host.Name(), moved.Round(10*time.Millisecond))
 			}
-			await(t, time.Minute, "the others tell", func(context.Context) error {
-				d := f.datastore(t, other)
-				if d.Voters != 3 || d.Healthy != 2 || d.MayFail != 0 {
-					return fmt.Errorf("%+v", d)
-				}
-				return nil
-			})
+			awaitDatastore(t, time.Minute, other, 3, 3, 2, 0)
 			if err := p.host.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			took := await(t, readyLimit, p.host.Name()+" is back", p.ready)
 			t.Logf("%s is ready %s after its power came back", p.host.Name(), took.Round(10*time.Millisecond))
-			await(t, readyLimit, "all three are healthy", f.whole(t))
+			f.awaitWhole(t)
 		})
 	}
 }
@@ -440,7 +442,7 @@ func (f *fleet) removeServer(t *testing.T) {
 	})
 	f.join(t, config.RoleServer, gone)
 	await(t, readyLimit, "it is a server again", gone.ready)
-	await(t, readyLimit, "all three have a vote", f.whole(t))
+	f.awaitWhole(t)
 }
 
 // loseQuorum destroys two of three servers, goes on with the third one's copy, and lets the others come back with theirs.
@@ -467,7 +469,7 @@ func (f *fleet) loseQuorum(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		await(t, readyLimit, "all three have a vote again", f.whole(t))
+		f.awaitWhole(t)
 	})
 	for _, p := range lost {
 		s, err := p.daemon().Status(t.Context())

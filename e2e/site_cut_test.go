@@ -332,7 +332,7 @@ func (c *siteCutter) verify(t *testing.T) {
 	for _, p := range c.all() {
 		await(t, siteLimit, p.host.Name()+" is ready", p.ready)
 	}
-	await(t, siteLimit, "all three have a vote", c.whole(t))
+	c.awaitWhole(t)
 	ready := time.Since(begun)
 	for _, p := range c.servers {
 		if s, err := p.daemon().Status(t.Context()); err != nil || s.Datastore.Restored != "" {

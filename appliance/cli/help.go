@@ -61,14 +61,14 @@ Without a topic it lists them all.`,
 			return err
 		}
 		return env.Print(*format, helpPage{topic, string(text)}, func(w io.Writer) error {
-			return manual.Render(w, text, screen(env))
+			return manual.Render(w, text, paper(env))
 		})
 	}
 	return cmd
 }
 
-// screen is what pages are shown on. NO_COLOR (no-color.org) asks for no marks at all.
-func screen(env *Env) manual.Style {
+// paper is what pages are shown on. NO_COLOR (no-color.org) asks for no marks at all.
+func paper(env *Env) manual.Style {
 	out, ok := env.Stdio.Out.(*os.File)
 	if !ok || !term.IsTerminal(int(out.Fd())) {
 		return manual.Style{Width: paperWidth}
