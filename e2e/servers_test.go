@@ -28,6 +28,7 @@ import (
 type fleet struct {
 	servers, agents []*platform
 	kept            []string // what a client was told to be written, at any time
+	virtual         bool     // the API has a virtual address
 }
 
 // TestServers makes a site of five machines, and takes its servers away one after the other.
@@ -37,7 +38,7 @@ func TestServers(t *testing.T) {
 		c.Site.RescheduleAfter = config.Duration(rescheduleAfter)
 		c.Network.VIP = config.VIP{API: apiVIP, Applications: appsVIP}
 	})
-	f := &fleet{servers: all[:3], agents: all[3:]}
+	f := &fleet{servers: all[:3], agents: all[3:], virtual: true}
 	runParts(t, f, all, []part[fleet]{
 		{"assemble", (*fleet).assemble},
 		{"images", (*fleet).imagesEverywhere},
@@ -171,7 +172,7 @@ func (f *fleet) ports(t *testing.T) {
 	}
 }
 
-// counter writes through the balancer of one node, all the time, and counts.
+// counter writes to the API by one way, all the time, and counts.
 type counter struct {
 	kube    kubernetes.Interface
 	written []string
@@ -182,11 +183,17 @@ type counter struct {
 // through makes a client that reaches the API as the node's own programs do.
 func (f *fleet) through(t *testing.T, node *platform) *counter {
 	t.Helper()
+	return f.client(t, node, netip.MustParseAddr("127.0.0.1"))
+}
+
+// client makes one that runs on a node and reaches the API at an address.
+func (f *fleet) client(t *testing.T, node *platform, address netip.Addr) *counter {
+	t.Helper()
 	if err := f.servers[0].connect(); err != nil {
 		t.Fatal(err)
 	}
 	local := rest.CopyConfig(f.servers[0].rest)
-	local.Host, local.Timeout = "https://127.0.0.1:6443", 5*time.Second
+	local.Host, local.Timeout = fmt.Sprintf("https://%s:6443", address), 5*time.Second
 	local.Dial = node.host.Dial
 	client, err := kubernetes.NewForConfig(local)
 	if err != nil {
@@ -216,19 +223,27 @@ func (c *counter) run(ctx context.Context, prefix string) {
 	c.longest = max(c.longest, time.Since(last))
 }
 
-// while writes through an agent's balancer while something happens, and finds everything that was acknowledged afterwards.
+// while writes through an agent's balancer, and at the API's virtual address if there is one, while something happens, and finds
+// everything that was acknowledged afterwards.
 func (f *fleet) while(t *testing.T, what string, do func()) {
 	t.Helper()
-	c := f.through(t, f.agents[0])
+	ways := map[string]*counter{"balancer": f.through(t, f.agents[0])}
+	if f.virtual {
+		ways["virtual address"] = f.client(t, f.agents[0], apiVIP)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var writing sync.WaitGroup
-	writing.Go(func() { c.run(ctx, strings.ToLower(strings.ReplaceAll(what, " ", "-"))) })
+	for way, c := range ways {
+		writing.Go(func() { c.run(ctx, strings.ToLower(strings.ReplaceAll(what+" "+way, " ", "-"))) })
+	}
 	do()
 	stop()
 	writing.Wait()
-	t.Logf("%s: %d writes, %d failed, at most %s without one", what, len(c.written), c.failed, c.longest.Round(10*time.Millisecond))
-	f.kept = append(f.kept, c.written...)
-	list, err := c.kube.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	for way, c := range ways {
+		t.Logf("%s, through the %s: %d writes, %d failed, at most %s without one", what, way, len(c.written), c.failed, c.longest.Round(10*time.Millisecond))
+		f.kept = append(f.kept, c.written...)
+	}
+	list, err := ways["balancer"].kube.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
