@@ -68,7 +68,7 @@ $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION):
 .PHONY: lint
 lint: $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION) ## check formatting and the rules of .golangci.yml
 	$(call say,lint)
-	@list=$$(gofmt -l appliance bench bundle cmd images e2e systemd); test -z "$$list" || { echo "not formatted: $$list"; exit 1; }
+	@list=$$(gofmt -l appliance bench bundle cmd images e2e systemd tui); test -z "$$list" || { echo "not formatted: $$list"; exit 1; }
 	@$< run --timeout 20m ./...
 
 .PHONY: unit
@@ -87,7 +87,7 @@ FUZZTIME ?= 5s
 .PHONY: fuzz
 fuzz: ## fuzz every decoder of outside input for FUZZTIME each
 	$(call say,fuzzing for $(FUZZTIME) each)
-	@failed=0; for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' appliance bundle images); do \
+	@failed=0; for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' appliance bundle images tui); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
 	    if log=$$(go test -vet=off -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" 2>&1); then \
 	      echo "$$f: $$(echo "$$log" | grep execs | tail -n 1)"; \
