@@ -16,6 +16,7 @@ import (
 // TestBackupCopies loses the disk of a site's only voter, and brings the site back from the copy of its backup that the other
 // server has.
 func TestBackupCopies(t *testing.T) {
+	t.Parallel()
 	all := bootSite(t, "copies", 2, func(c *config.Config) { c.Datastore.Store = config.StoreEtcd })
 	f := &fleet{servers: all}
 	defer func() {

@@ -22,6 +22,7 @@ import (
 
 // TestBackup destroys a site's only server and brings the site back on a bare machine, from a backup and the recovery key.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	for _, store := range []config.Store{config.StoreSQLite, config.StoreEtcd} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +91,7 @@ func machineFor(t *testing.T, name string) *platform {
 	t.Helper()
 	p := &platform{site: fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), begun: time.Now()}
 	var err error
+	takePlace(t, 1)
 	p.lab, err = lab.Up(t.Context(), lab.Spec{
 		Name: p.site, Executable: executable(t), Hosts: []lab.HostSpec{{Name: "node1", Boot: lab.Service{Args: []string{"appliance", "server"}}}},
 	}, slog.New(slog.DiscardHandler))

@@ -31,6 +31,7 @@ type bareSite struct {
 // TestBare lets a server and an agent join that have the bare executable, and takes the agent's process and its token in the
 // middle of the fetch.
 func TestBare(t *testing.T) {
+	t.Parallel()
 	all := bootSite(t, "bare", 3, func(c *config.Config) { c.Datastore.Store = config.StoreEtcd })
 	s := &bareSite{first: all[0], second: all[1], agent: all[2]}
 	executable, err := bundle.OpenExecutable(executable(t))

@@ -21,6 +21,7 @@ const (
 // is being written to. Whatever was acknowledged must be there afterwards, the database sound at every cut, and the platform
 // must become ready by itself. E2E_CUTS says how often (default 10), E2E_SEED repeats the moments of another run.
 func TestPowerCuts(t *testing.T) {
+	t.Parallel()
 	executable(t)
 	cuts, seed := number(t, "E2E_CUTS", defaultCuts), uint64(number(t, "E2E_SEED", int(time.Now().Unix())))
 	t.Logf("%d cuts; repeat with E2E_SEED=%d", cuts, seed)

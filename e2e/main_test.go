@@ -11,11 +11,26 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"islet/appliance/lab"
 )
 
 // labPrefix starts the name of every lab of these tests; the id of the test process follows.
 const labPrefix = "e2e"
+
+// places are for hosts that run at once: a host takes up to 15 instances of inotify, and Linux has 128 of them. Tests that
+// measure how long something takes run alone; the others, marked as parallel, share the places.
+var places = semaphore.NewWeighted(8)
+
+// takePlace waits until there is room for that many hosts, until the end of the test.
+func takePlace(t *testing.T, hosts int) {
+	t.Helper()
+	if err := places.Acquire(t.Context(), int64(hosts)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { places.Release(int64(hosts)) })
+}
 
 func TestMain(m *testing.M) {
 	lab.MaybeInit()

@@ -22,6 +22,7 @@ const migrationCuts = 4
 
 // TestMigrate moves a server's state from SQLite to etcd, with the power cut again and again meanwhile, and back.
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	p := boot(t, "migrate")
 	defer p.diagnose(t)
 	await(t, readyLimit, "every component is ready", p.ready)

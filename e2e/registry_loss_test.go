@@ -15,6 +15,7 @@ import (
 
 // TestRegistryLoss takes the server away that an image was brought to, as soon as the command has ended, and for good.
 func TestRegistryLoss(t *testing.T) {
+	t.Parallel()
 	all := bootSite(t, "loss", 4, func(c *config.Config) { c.Datastore.Store = config.StoreEtcd })
 	f := &fleet{servers: all[:3], agents: all[3:]}
 	defer func() {

@@ -33,6 +33,7 @@ const (
 
 // TestRegistry brings an image to a server in a file and runs it on another machine.
 func TestRegistry(t *testing.T) {
+	t.Parallel()
 	all := bootSite(t, "registry", 2)
 	s := &plant{platform: all[0], agents: all[1:]}
 	for _, part := range []struct {

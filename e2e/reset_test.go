@@ -49,6 +49,7 @@ const offFile = "/root/off"
 // TestReset sets a host up and takes the platform off it again, in order, interrupted, and after a power cut. Each time the
 // host must be as it was before.
 func TestReset(t *testing.T) {
+	t.Parallel()
 	p := bare(t)
 	answers := "/root/site.yaml"
 	c := config.Default()
@@ -142,6 +143,7 @@ func bare(t *testing.T) *platform {
 	t.Helper()
 	p := &platform{site: fmt.Sprintf("%s%d-reset", labPrefix, os.Getpid()), begun: time.Now()}
 	var err error
+	takePlace(t, 1)
 	p.lab, err = lab.Up(t.Context(), lab.Spec{
 		Name: p.site, Executable: executable(t),
 		Hosts: []lab.HostSpec{{Name: "node1", Boot: lab.Service{

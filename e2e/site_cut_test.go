@@ -40,6 +40,7 @@ const (
 // site must become ready by itself, with all votes and every acknowledged write. E2E_SITE_CUTS says how often, E2E_SEED
 // repeats the moments of another run.
 func TestSitePowerCuts(t *testing.T) {
+	t.Parallel()
 	executable(t)
 	cuts, seed := number(t, "E2E_SITE_CUTS", defaultSiteCuts), uint64(number(t, "E2E_SEED", int(time.Now().Unix())))
 	t.Logf("%d cuts; repeat with E2E_SEED=%d", cuts, seed)
