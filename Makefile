@@ -71,6 +71,13 @@ lint: $(OUT)/tools/golangci-lint-$(GOLANGCI_VERSION) ## check formatting and the
 	@list=$$(gofmt -l appliance bench bundle cmd images e2e systemd tui); test -z "$$list" || { echo "not formatted: $$list"; exit 1; }
 	@$< run --timeout 20m ./...
 
+CONTROLLER_GEN_VERSION := v0.21.0
+.PHONY: generate
+generate: ## make the schemas and copies of the platform's kinds anew, after a change to appliance/paas/v1alpha1
+	$(call say,schemas of the platform's kinds)
+	@mkdir -p $(OUT)/tools && GOBIN=$(CURDIR)/$(OUT)/tools go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+	@PATH=$(CURDIR)/$(OUT)/tools:$$PATH go generate ./appliance/paas/...
+
 .PHONY: unit
 unit: ## unit tests, with the race detector where it pays
 	$(call say,unit tests)

@@ -29,6 +29,22 @@ func ask(ctx context.Context, env *Env, in io.Reader, question string) (string, 
 	return line, err
 }
 
+// askName says what will be lost, and goes on only when a person has typed the name of what is to be removed.
+func askName(ctx context.Context, env *Env, yes bool, name, lost string) error {
+	if yes {
+		return nil
+	}
+	in, ok := terminal(env)
+	if !ok {
+		return Exit(CodeUsage, Advise(fmt.Errorf("this removes %s, and there is no terminal to ask on", name), "give --yes"))
+	}
+	answer, err := ask(ctx, env, in, lost+" To go on, type its name ("+name+"): ")
+	if err == nil && answer != name {
+		err = Exit(CodeUsage, fmt.Errorf("that is not its name, %s: nothing was done", name))
+	}
+	return err
+}
+
 // readLine reads one line, without blanks around it; io.EOF says that there was no end to it. When ctx ends first, the read
 // is left behind: nothing can end it but the end of the process, which comes next.
 func readLine(ctx context.Context, in io.Reader) (string, error) {

@@ -78,6 +78,8 @@ const (
 	CodeImageName     Code = 84
 	CodeNoRegistry    Code = 85
 	CodeRegistry      Code = 86
+	CodeNoObject      Code = 90
+	CodeRefused       Code = 91
 	CodeInterrupted   Code = 130
 )
 

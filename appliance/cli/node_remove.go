@@ -178,20 +178,9 @@ func awaitLeft(ctx context.Context, members join.Members, name string) (bool, er
 }
 
 func (f *removeFlags) confirm(ctx context.Context, env *Env, name string) error {
-	if f.yes {
-		return nil
-	}
-	in, ok := terminal(env)
-	if !ok {
-		return Exit(CodeUsage, Advise(errors.New("this removes a node, and there is no terminal to ask on"), "give --yes"))
-	}
 	lost := "Its pods will move, and its machine is cleaned: what they keep on its disk is lost."
 	if f.keep {
 		lost = "Its pods will move, and what they keep on its disk is lost to the site."
 	}
-	answer, err := ask(ctx, env, in, lost+" To go on, type the node's name ("+name+"): ")
-	if err == nil && answer != name {
-		err = Exit(CodeUsage, errors.New("that is not the node's name: nothing was done"))
-	}
-	return err
+	return askName(ctx, env, f.yes, name, lost)
 }

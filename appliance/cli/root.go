@@ -15,6 +15,7 @@ import (
 const (
 	groupRun  = "run"
 	groupLook = "look"
+	groupPaaS = "paas"
 	groupTool = "tool"
 )
 
@@ -30,6 +31,8 @@ func commands() []func(*Env) *cobra.Command {
 		newReaddressCommand,
 		newBackupCommand,
 		newServerCommand,
+		newTenantCommand,
+		newEnvironmentCommand,
 		newResetCommand,
 		newStatusCommand,
 		newDoctorCommand,
@@ -109,6 +112,7 @@ machines that have no network but their own. Everything it needs is inside this 
 	flags.StringVar(&e.logFormat, "log-format", "text", "log `FORMAT` on standard error: text or json")
 	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Install and run:"},
 		&cobra.Group{ID: groupLook, Title: "Look and repair:"},
+		&cobra.Group{ID: groupPaaS, Title: "Tenants and what they run:"},
 		&cobra.Group{ID: groupTool, Title: "Files and tools:"})
 	root.SetHelpCommand(newHelpCommand(e))
 	for _, newCommand := range commands() {

@@ -18,6 +18,7 @@ var noData = map[string]string{
 	"config example":       "prints an answer file",
 	"config schema":        "prints JSON already",
 	"ctr":                  "has the output of another program",
+	"env remove":           "does one thing",
 	"kubectl":              "has the output of another program",
 	"lab cut":              "does one thing",
 	"lab demo":             "tells a story",
@@ -38,6 +39,7 @@ var noData = map[string]string{
 	"node remove":          "does one thing",
 	"node uncordon":        "does one thing",
 	"registry user remove": "does one thing",
+	"tenant remove":        "does one thing",
 	"server":               "runs until it is stopped",
 }
 
