@@ -85,7 +85,7 @@ func carriedBy(env *Env) (install.Trust, error) {
 		return install.Trust{}, err
 	}
 	s := summarize(b)
-	return install.Trust{Name: s.Name, Version: s.Version, Components: len(s.Components), Signed: s.signedBy()}, b.Close()
+	return install.Trust{Name: s.Name, Version: s.Version, Components: len(s.Components), Signed: s.signature()}, b.Close()
 }
 
 // onScreen is the same on screens. What was left without being done is no success, and a failure is told once more where it

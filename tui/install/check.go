@@ -116,7 +116,7 @@ func (c *checks) view(width, height int) string {
 	for len(lines) < len(head)+room {
 		lines = append(lines, "")
 	}
-	return t.Fit(join(append(lines, foot...)), width, height)
+	return t.Fit(lined(append(lines, foot...)), width, height)
 }
 
 // explained is the check that is chosen, in full.

@@ -59,7 +59,7 @@ func (c *course) view(width, height int) string {
 		}
 		lines = append(lines[:min(len(lines), height-len(notes))], notes...)
 	}
-	return t.Fit(join(lines), width, height)
+	return t.Fit(lined(lines), width, height)
 }
 
 // stage is what is done before there is a plan.
@@ -110,7 +110,7 @@ func (c *course) copied(s install.Step, width int) []string {
 	}
 	took := ctx.Now().Sub(c.run.state.since)
 	share := float64(p.Done) / float64(p.Total)
-	text := ctx.T("%d%% of %s", int(share*100), progress.Bytes(p.Total))
+	text := ctx.T("%s of %s", fmt.Sprintf("%d%%", int(share*100)), progress.Bytes(p.Total))
 	if took > 0 && p.Done > 0 {
 		text += ctx.T(", %s/s", progress.Bytes(int64(float64(p.Done)/took.Seconds())))
 		if left := time.Duration(float64(took) * (1 - share) / share).Round(time.Second); left > 0 {

@@ -73,7 +73,7 @@ func (f *failed) view(width, height int) string {
 	if len(lines)+len(foot) > height {
 		lines = append(lines[:max(0, height-len(foot)-1)], t.Ellipsis())
 	}
-	return t.Fit(join(append(lines, foot...)), width, height)
+	return t.Fit(lined(append(lines, foot...)), width, height)
 }
 
 // ready is the end, and the beginning of something else.
@@ -119,5 +119,5 @@ func (e *ready) view(width, height int) string {
 	} {
 		lines = append(lines, indent("  "+t.Pad(next[0], 24)+"  ", next[1], width)...)
 	}
-	return t.Fit(join(lines), width, height)
+	return t.Fit(lined(lines), width, height)
 }

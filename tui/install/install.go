@@ -4,6 +4,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	tea "charm.land/bubbletea/v2"
@@ -30,7 +31,7 @@ type Engine struct {
 type Trust struct {
 	Name, Version string
 	Components    int
-	Signed        string
+	Signed        wizard.Text
 }
 
 // Text says it in a line.
@@ -78,7 +79,7 @@ type Outcome struct {
 	Err   error
 }
 
-// Close ends what still runs and waits for that. It is called when the screens are gone.
+// Close ends what still runs, waits for that and says what came of the last try. It is called when the screens are gone.
 func (f *Flow) Close() Outcome {
 	f.mu.Lock()
 	s := f.session
@@ -88,8 +89,11 @@ func (f *Flow) Close() Outcome {
 	}
 	s.cancel()
 	<-s.done
-	snap := s.snapshot()
-	return Outcome{Began: snap.began, Err: s.err()}
+	out := Outcome{Began: s.snapshot().began, Err: s.err()}
+	if !out.Began && errors.Is(out.Err, context.Canceled) { // by going back, or leaving
+		return Outcome{}
+	}
+	return out
 }
 
 // order begins to carry out what was answered.

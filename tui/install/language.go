@@ -73,5 +73,5 @@ func (l *language) View() string {
 		lines = append(lines, line)
 	}
 	lines = append(lines, "", "  "+l.flow.ctx.T("It can be changed at any time: L"))
-	return t.Fit(join(lines), l.width, l.height)
+	return t.Fit(lined(lines), l.width, l.height)
 }

@@ -80,7 +80,7 @@ func (q *questions) visit(id string) {
 	if answered != "" {
 		placeholder = ""
 	}
-	q.input = newInput(q.flow.ctx, placeholder, answered, maxAnswer)
+	q.input = q.flow.ctx.Input(placeholder, answered, maxAnswer)
 	q.option = max(0, slices.IndexFunc(now.Options, func(o wizard.Option) bool { return o.Value == now.Value }))
 }
 

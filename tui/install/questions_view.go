@@ -12,7 +12,7 @@ import (
 func (q *questions) View() string {
 	ctx, t := q.flow.ctx, q.flow.ctx.Theme
 	if q.leaving {
-		return t.Fit(join([]string{"", t.Say(theme.Strong, ctx.T("Leave? Nothing has been changed.")), "", ctx.T("y leaves; any other key goes on")}), q.width, q.height)
+		return t.Fit(lined([]string{"", t.Say(theme.Strong, ctx.T("Leave? Nothing has been changed.")), "", ctx.T("y leaves; any other key goes on")}), q.width, q.height)
 	}
 	step, number, of := q.step()
 	head := []string{t.Say(theme.Strong, ctx.T("Step %d of %d: %s", number+1, of, ctx.T(step.Title))), ""}
@@ -30,7 +30,7 @@ func (q *questions) View() string {
 	if len(facts) > room { // what is asked matters more
 		facts = facts[:max(0, room)]
 	}
-	return t.Fit(join(append(append(append(head, facts...), body...), foot...)), q.width, q.height)
+	return t.Fit(lined(append(append(append(head, facts...), body...), foot...)), q.width, q.height)
 }
 
 // facts are what is known already; on the first screen who vouches for the file, too.

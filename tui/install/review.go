@@ -79,7 +79,7 @@ func (v *review) view(width, height int) string {
 		}
 		out = append(out, t.Say(theme.Dim, ctx.T("%d more lines below", v.over)))
 	}
-	return t.Fit(join(out), width, height)
+	return t.Fit(lined(out), width, height)
 }
 
 // step is one line of `appliance install --plan`.

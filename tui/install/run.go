@@ -45,8 +45,8 @@ func newRun(f *Flow, o wizard.Order) *run {
 
 // Start implements screen.Starter.
 func (r *run) Start() tea.Cmd {
-	r.session = begin(r.flow.engine, r.order, r.flow.ctx.Now)
 	r.flow.mu.Lock()
+	r.session = begin(r.flow.engine, r.order, r.flow.session, r.flow.ctx.Now)
 	r.flow.session = r.session
 	r.flow.mu.Unlock()
 	r.take(state{})
@@ -190,7 +190,7 @@ func (r *run) View() string {
 	if r.state.stage == setup.Starting {
 		lines = append(lines, theme.Wrap(r.flow.ctx.T("The node goes on starting by itself. Its recovery key has not been shown yet."), r.width)...)
 	}
-	return t.Fit(join(append(lines, "", r.flow.ctx.T("y leaves; any other key goes on"))), r.width, r.height)
+	return t.Fit(lined(append(lines, "", r.flow.ctx.T("y leaves; any other key goes on"))), r.width, r.height)
 }
 
 // Keys implements screen.Page.

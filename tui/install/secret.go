@@ -22,7 +22,7 @@ type secret struct {
 }
 
 func newSecret(r *run, k setup.Key) *secret {
-	return &secret{run: r, key: k, input: newInput(r.flow.ctx, "", "", len(saved)+5)}
+	return &secret{run: r, key: k, input: r.flow.ctx.Input("", "", len(saved)+5)}
 }
 
 func (s *secret) title() string { return s.run.flow.ctx.T("Recovery key") }
@@ -63,5 +63,5 @@ func (s *secret) view(width, height int) string {
 	lines = append(lines, "  "+t.Cut(s.key.Recipient, width-2), "")
 	lines = append(lines, indent("", ctx.T("Type %s and Enter when it is written down:", saved), width)...)
 	s.input.SetWidth(20)
-	return t.Fit(join(append(lines, "> "+s.input.View())), width, height)
+	return t.Fit(lined(append(lines, "> "+s.input.View())), width, height)
 }

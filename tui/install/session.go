@@ -43,11 +43,15 @@ type state struct {
 // maxNotes bounds what is kept of warnings.
 const maxNotes = 50
 
-func begin(e Engine, o wizard.Order, now func() time.Time) *session {
+// begin begins a try, once the one before is over; before is nil for the first.
+func begin(e Engine, o wizard.Order, before *session, now func() time.Time) *session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}, 1), answers: make(chan error), now: now}
 	go func() {
 		defer close(s.done)
+		if before != nil {
+			<-before.done
+		}
 		err := e.Do(ctx, o, s)
 		s.change(func(st *state) {
 			st.over, st.question = true, nil

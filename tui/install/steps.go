@@ -77,5 +77,5 @@ func (s *steps) View() string {
 		}
 		lines = append(lines, t.Say(theme.Dim, t.Cut("     "+strings.Join(answers, ", "), s.width)))
 	}
-	return t.Fit(join(lines), s.width, s.height)
+	return t.Fit(lined(lines), s.width, s.height)
 }
