@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,10 +92,11 @@ func carriedBy(env *Env) (install.Trust, error) {
 // onScreen is the same on screens. What was left without being done is no success, and a failure is told once more where it
 // stays readable.
 func (i interview) onScreen(ctx context.Context, carried install.Trust, sc *screen.Context, in, out *os.File) error {
+	var told bytes.Buffer // for when the screens are gone
 	flow := install.New(sc, install.Engine{
 		Trust: carried, Wizard: i.wizard(ctx), Order: i.begun.order, Explain: explainFailure, After: afterInstall(sc),
 		Do: func(ctx context.Context, o wizard.Order, d setup.Driver) error {
-			return i.do(ctx, muted(i.env, d), o, d)
+			return i.do(ctx, muted(i.env, d, &told), o, d)
 		},
 	})
 	err := show(ctx, sc, in, out, flow.First(), false)
@@ -103,17 +105,18 @@ func (i interview) onScreen(ctx context.Context, carried install.Trust, sc *scre
 	case err != nil:
 		return err
 	case outcome.Began && outcome.Err == nil:
-		return nil
+		_, err := told.WriteTo(i.env.Stdio.Out)
+		return err
 	case outcome.Err != nil:
 		return outcome.Err
 	}
 	return errNotConfirmed
 }
 
-// muted is an environment whose streams do not end up on the screen: what is said there becomes a note.
-func muted(env *Env, d setup.Driver) *Env {
+// muted is an environment whose streams do not end up on the screen: results go to out, and what else is said becomes a note.
+func muted(env *Env, d setup.Driver, out io.Writer) *Env {
 	quiet := *env
-	quiet.Stdio = Stdio{In: strings.NewReader(""), Out: io.Discard, Err: noted{d}}
+	quiet.Stdio = Stdio{In: strings.NewReader(""), Out: out, Err: noted{d}}
 	return &quiet
 }
 

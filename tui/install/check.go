@@ -85,7 +85,7 @@ func (c *checks) view(width, height int) string {
 		counts[r.Status]++
 		label = max(label, theme.Width(ctx.T(r.Title)))
 	}
-	head := []string{ctx.T("%d fine, %d to know, %d warnings, %d failures", counts[preflight.Passed], counts[preflight.Info], counts[preflight.Warned], counts[preflight.Failed]), ""}
+	head := []string{ctx.T("%d fine, %d to know, %d warned of, %d failed", counts[preflight.Passed], counts[preflight.Info], counts[preflight.Warned], counts[preflight.Failed]), ""}
 	switch {
 	case c.failed():
 		head[0] = t.Say(theme.Bad, ctx.T("This machine cannot run the platform as it is.")) + " " + head[0]

@@ -345,3 +345,17 @@ func (p *person) until(title string) {
 	}
 	p.t.Fatalf("no end:\n%s", p.root.Render())
 }
+
+// A question that follows at once is put, too, whether or not the page has seen that the one before was answered.
+func TestQuestionAfterQuestion(t *testing.T) {
+	t.Parallel()
+	r := running(tuitest.Context(tuitest.Profiles["ascii"]), func(s *state) { s.question, s.asked = setup.Checked{Report: report(true)}, 1 }, nil)
+	r.take(state{question: setup.Checked{Report: report(false)}, asked: 2})
+	if c, ok := r.body.(*checks); !ok || c.failed() {
+		t.Errorf("the second check is not shown: %T", r.body)
+	}
+	r.take(state{question: setup.Plan{Steps: planned()}, asked: 3})
+	if _, ok := r.body.(*review); !ok {
+		t.Errorf("%T instead of the plan", r.body)
+	}
+}

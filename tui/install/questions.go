@@ -136,6 +136,10 @@ func (q *questions) Update(msg tea.Msg) tea.Cmd {
 	case key.Matches(k, keySteps):
 		_ = q.commit()
 		return screen.Push(newSteps(q))
+	case q.Typing() && k.String() == "up":
+		return q.back()
+	case q.Typing() && k.String() == "down":
+		return q.next()
 	case q.Typing():
 		return q.edit(msg)
 	}

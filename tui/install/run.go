@@ -20,8 +20,7 @@ type run struct {
 	session       *session
 	state         state
 	body          body
-	asked         setup.Question // that body is about
-	stopping      bool           // a person wants to leave in the middle
+	stopping      bool // a person wants to leave in the middle
 	width, height int
 }
 
@@ -69,31 +68,31 @@ func (r *run) listen() tea.Cmd {
 func (r *run) take(st state) {
 	before := r.state
 	r.state = st
-	switch q := st.question.(type) {
-	case setup.Checked:
-		if r.asked == nil {
-			r.body = newChecks(r, q.Report)
-		}
-	case setup.Plan:
-		if r.asked == nil {
-			r.body = newReview(r, q)
-		}
-	case setup.Key:
-		if r.asked == nil {
-			r.body = newSecret(r, q)
-		}
-	default:
-		switch {
-		case st.over && (!before.over || r.body == nil):
-			r.body = r.end()
-		case !st.over && (r.body == nil || r.asked != nil):
-			r.body = &course{r}
-		}
+	switch {
+	case st.question != nil && (before.question == nil || st.asked != before.asked):
+		r.body = r.ask(st.question)
+	case st.question != nil:
+	case st.over && !before.over:
+		r.body = r.end()
+	case !st.over && before.question != nil:
+		r.body = &course{r}
 	}
-	r.asked = st.question
 	if st.node.Err == nil && st.node.Node.Site != "" {
 		r.flow.ctx.Name, r.flow.ctx.Zone = st.node.Node.Site, st.node.Node.Zone
 	}
+}
+
+// ask is how a question is put.
+func (r *run) ask(q setup.Question) body {
+	switch q := q.(type) {
+	case setup.Checked:
+		return newChecks(r, q.Report)
+	case setup.Plan:
+		return newReview(r, q)
+	case setup.Key:
+		return newSecret(r, q)
+	}
+	return &course{r}
 }
 
 func (r *run) end() body {

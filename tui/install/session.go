@@ -37,6 +37,7 @@ type state struct {
 	node     setup.Status
 	waiting  time.Time // since when the node is started
 	question setup.Question
+	asked    int // how many questions there were
 	over     bool
 }
 
@@ -129,6 +130,7 @@ func (s *session) Ask(ctx context.Context, q setup.Question) error {
 	}
 	s.change(func(st *state) {
 		st.question = q
+		st.asked++
 		if p, ok := q.(setup.Plan); ok {
 			st.plan = &p
 		}

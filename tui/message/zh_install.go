@@ -54,7 +54,7 @@ var zhInstall = map[string]string{
 	"stop":                             "停止",
 	"One moment.":                      "请稍候。",
 	"It can be changed at any time: L": "可随时按 L 切换语言",
-	"%d fine, %d to know, %d warnings, %d failures":                                  "%d 项正常，%d 项提示，%d 项警告，%d 项失败",
+	"%d fine, %d to know, %d warned of, %d failed":                                   "%d 项正常，%d 项提示，%d 项警告，%d 项失败",
 	"systemd does not run here. Let your service manager run, and restart, as root:": "本机未运行 systemd。请让您的服务管理器以 root 身份运行（并在退出后重启）：",
 	"Ready": "就绪",
 	"This machine cannot run the platform as it is.": "本机目前无法运行平台。",
