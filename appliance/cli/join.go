@@ -54,7 +54,7 @@ func newJoinCommand(env *Env) *cobra.Command {
 		GroupID: groupRun,
 		Args:    cobra.NoArgs,
 		Long: `Asks the site named in the token to let this machine in, installs this program and starts the node. A server of the
-site makes the token: ` + "`appliance token create`" + `.
+site makes the token: ` + "`appliance token create`" + `. On a terminal, without a token, it asks for it.
 
 This program may be the bare executable, without the bundle that the site runs: what is missing then comes from the
 servers of the site once they have let this machine in, and is compared with the bundle's signed digests.
@@ -62,7 +62,8 @@ servers of the site once they have let this machine in, and is compared with the
 Before anything is changed it checks that what answers is the site that made the token, that both run the same version,
 that the clocks agree, that the name and the address are free, and that the ports are open both ways. What is refused
 leaves nothing behind, and the token can be used again. So it can after an interruption: run the same command again.`,
-		Example: `  appliance join --token islet-04g0m2k9-...
+		Example: `  appliance join                                             asks for the token
+  appliance join --token islet-04g0m2k9-...
   appliance join --token islet-04g0m2k9-... --plan           check everything, and print every side effect
   appliance join --token islet-04g0m2k9-... --name press2 --address 10.0.0.12 --labels example.com/hall=3
   appliance join --token islet-04g0m2k9-... --config press.yaml
