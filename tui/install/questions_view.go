@@ -90,8 +90,8 @@ func (q *questions) shown(o wizard.Question) string {
 	for _, option := range o.Options {
 		if option.Value == o.Value {
 			said := q.say(option.Label)
-			if head, _, found := strings.Cut(said, ":"); found {
-				said = head
+			if end := strings.IndexAny(said, ":："); end > 0 {
+				said = said[:end]
 			}
 			return said
 		}

@@ -57,7 +57,11 @@ func (v *review) press(msg tea.KeyPressMsg) tea.Cmd {
 
 func (v *review) view(width, height int) string {
 	ctx, t := v.run.flow.ctx, v.run.flow.ctx.Theme
-	head := append(theme.Wrap(ctx.T("Nothing has been changed so far. Enter does this:"), width), "")
+	said := ctx.T("Nothing has been changed so far. Enter does this:")
+	if v.run.flow.engine.Order != nil {
+		said = ctx.T("An installation was interrupted. Enter goes on with it:")
+	}
+	head := append(theme.Wrap(said, width), "")
 	var lines []string
 	for _, s := range v.plan.Steps {
 		lines = append(lines, v.step(s, width)...)

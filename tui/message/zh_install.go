@@ -45,6 +45,7 @@ var zhInstall = map[string]string{
 	"done":    "完成",
 	"command": "命令",
 	"Nothing has been changed so far. Enter does this:":                      "目前尚未做任何更改。按 Enter 将执行：",
+	"An installation was interrupted. Enter goes on with it:":                "上次安装被中断。按 Enter 继续：",
 	"Without it no backup can be restored; who has it can read all of them.": "没有它就无法恢复任何备份；持有它的人可以读取所有备份。",
 	"next":                             "下一步",
 	"down, up":                         "下/上",
