@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -110,10 +111,10 @@ func (st *state) take(e setup.Event, now time.Time) {
 		}
 	case setup.Note:
 		if len(st.notes) < maxNotes {
-			st.notes = append(st.notes[:len(st.notes):len(st.notes)], string(e))
+			st.notes = append(slices.Clip(st.notes), string(e))
 		}
 	case setup.Ended:
-		st.ended = append(st.ended[:len(st.ended):len(st.ended)], e)
+		st.ended = append(slices.Clip(st.ended), e)
 		st.progress, st.approval = setup.Progress{}, nil
 	case setup.Approval:
 		st.approval = &e

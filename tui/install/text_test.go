@@ -18,9 +18,7 @@ import (
 func TestTheWizardIsTranslated(t *testing.T) {
 	t.Parallel()
 	texts := declared(t, "../../appliance/wizard", map[string]int{"textf": 0, "option": 1})
-	for _, title := range declared(t, "../../appliance/preflight", map[string]int{"fits": 2, "conflict": 2}) {
-		texts = append(texts, title)
-	}
+	texts = append(texts, declared(t, "../../appliance/preflight", map[string]int{"fits": 2, "conflict": 2})...)
 	w := press1()
 	for _, answer := range []string{wizard.ActionNew, wizard.ActionJoin} {
 		if err := w.Answer("datastore.store", "etcd"); answer == wizard.ActionNew && err != nil {
