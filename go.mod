@@ -362,4 +362,6 @@ require (
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/xo/terminfo v0.0.0-20220910002029-abceb7e1c41e // indirect
 	gomodules.xyz/jsonpatch/v2 v2.4.0 // indirect
+	golang.org/x/image v0.36.0 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )

@@ -88,6 +88,7 @@ type (
 	popMsg     struct{}
 	replaceMsg struct{ page Page }
 	quitMsg    struct{}
+	homeMsg    struct{}
 	// LangMsg tells all pages that the language is another one.
 	LangMsg struct{}
 )
@@ -100,6 +101,9 @@ func Pop() tea.Cmd { return func() tea.Msg { return popMsg{} } }
 
 // Replace shows a page instead of this one.
 func Replace(p Page) tea.Cmd { return func() tea.Msg { return replaceMsg{p} } }
+
+// Home leaves every page but the first.
+func Home() tea.Cmd { return func() tea.Msg { return homeMsg{} } }
 
 // Quit ends the program, where it may be ended.
 func Quit() tea.Cmd { return func() tea.Msg { return quitMsg{} } }
