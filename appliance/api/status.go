@@ -22,8 +22,8 @@ type Status struct {
 	Node      Node      `json:"node"`
 	StartedAt time.Time `json:"startedAt"`
 	// Now is the node's own clock when it said this.
-	Now       time.Time `json:"now,omitzero"`
-	Ready     bool      `json:"ready"` // every component is ready, the node included
+	Now   time.Time `json:"now,omitzero"`
+	Ready bool      `json:"ready"` // every component is ready, the node included
 	// Standby is a server with a copy of the datastore but without a vote: it waits for one more server, and all else works.
 	Standby      bool               `json:"standby,omitempty"`
 	Components   []component.Status `json:"components"`

@@ -55,11 +55,11 @@ func newEventsCommand(env *Env) *cobra.Command {
 
 func newRestartCommand(env *Env) *cobra.Command {
 	return &cobra.Command{
-		Use:     "restart NAME",
-		Short:   "Restart one component; the others and all pods go on",
-		Args:    cobra.ExactArgs(1),
-		Long:    `Stops one component and starts it again. Nothing else is stopped: components reconnect, pods go on.`,
-		Example: `  appliance component restart kube-proxy`,
+		Use:               "restart NAME",
+		Short:             "Restart one component; the others and all pods go on",
+		Args:              cobra.ExactArgs(1),
+		Long:              `Stops one component and starts it again. Nothing else is stopped: components reconnect, pods go on.`,
+		Example:           `  appliance component restart kube-proxy`,
 		ValidArgsFunction: completeComponents,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := daemon()

@@ -62,6 +62,8 @@ type board struct {
 	down  error
 	since time.Time
 	asked int // the id of the question that is waited for
+	// later is tea.Tick; tests do not wait.
+	later func(time.Duration, func(time.Time) tea.Msg) tea.Cmd
 }
 
 type (
@@ -145,7 +147,7 @@ func (b *board) take(msg answerMsg) tea.Cmd {
 		b.down = msg.err
 	}
 	id := msg.id
-	return tea.Tick(b.every(), func(time.Time) tea.Msg { return askMsg{id} })
+	return b.later(b.every(), func(time.Time) tea.Msg { return askMsg{id} })
 }
 
 // known says whether the daemon has answered at all.

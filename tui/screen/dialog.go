@@ -186,6 +186,7 @@ func NewConfirm(ctx *Context, a Action) Page {
 	input.Prompt = "> "
 	input.CharLimit = 100
 	input.SetVirtualCursor(true)
+	input.SetStyles(textinput.Styles{}) // its own have colours, also where there are none
 	input.Focus()
 	return &confirm{ctx: ctx, action: a, input: input}
 }
