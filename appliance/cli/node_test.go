@@ -21,7 +21,9 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/layout"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/tail"
 	"islet/appliance/vip"
 	"islet/bundle/bundletest"
 )
@@ -105,6 +107,15 @@ func (n *fakeNode) Status() api.Status {
 	s := nodeStatus(time.Now(), true)
 	s.Ready = n.asked.Add(1) > n.readyAfter
 	return s
+}
+
+func (*fakeNode) History() metric.History                 { return metric.History{} }
+func (*fakeNode) Pods(context.Context) ([]api.Pod, error) { return nil, nil }
+func (*fakeNode) ReadLog(name string, lines int, mark string) (tail.Part, error) {
+	if name != "kubelet" {
+		return tail.Part{}, api.ErrNoLog
+	}
+	return tail.Part{Lines: []string{fmt.Sprintf("%d lines of %s after %q", lines, name, mark)}, Mark: "1:2"}, nil
 }
 
 func (*fakeNode) Events() []component.Event                       { return nil }

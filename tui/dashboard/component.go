@@ -102,22 +102,21 @@ func (p *part) Update(msg tea.Msg) tea.Cmd {
 func (p *part) View() string {
 	s := &sheet{ctx: p.ctx, width: p.width}
 	p.banner(s)
-	t := p.ctx.T
 	for _, c := range p.now.own().Components {
 		if c.Name != p.name {
 			continue
 		}
-		s.field(t("State"), t("%s for %s", t(string(c.State)), p.age(c.Since)), stateTone(c.State))
+		s.field(p.ctx.T("State"), p.ctx.T("%s for %s", p.ctx.T(string(c.State)), p.age(c.Since)), stateTone(c.State))
 		if c.Reason != "" {
-			s.field(t("Reason"), c.Reason, theme.Plain)
+			s.field(p.ctx.T("Reason"), c.Reason, theme.Plain)
 		}
-		s.field(t("Restarts"), t("%d since the start, %d failures in a row", c.Restarts, c.Failures), theme.Plain)
+		s.field(p.ctx.T("Restarts"), p.ctx.T("%d since the start, %d failures in a row", c.Restarts, c.Failures), theme.Plain)
 		if c.PID > 0 {
-			s.field(t("Process"), t("%d", c.PID), theme.Plain)
+			s.field(p.ctx.T("Process"), p.ctx.T("%d", c.PID), theme.Plain)
 		}
-		s.field(t("Needs"), orDash(commas(c.Needs)), theme.Plain)
+		s.field(p.ctx.T("Needs"), orDash(commas(c.Needs)), theme.Plain)
 	}
-	s.head(t("What happened, the newest first"))
+	s.head(p.ctx.T("What happened, the newest first"))
 	var mine []component.Event
 	for _, e := range p.now.events {
 		if e.Component == p.name {

@@ -132,20 +132,20 @@ func (m *machines) decide(name string, msg tea.KeyPressMsg) tea.Cmd {
 	if i < 0 {
 		return nil
 	}
-	x, t := m.all[i], m.ctx.T
+	x := m.all[i]
 	switch msg.String() {
 	case "A":
 		return screen.Push(screen.NewConfirm(m.ctx, screen.Action{
-			Title: t("Let %s in", name), Word: name, Command: screen.Command{Args: []string{"node", "approve", name, "--yes"}},
+			Title: m.ctx.T("Let %s in", name), Word: name, Command: screen.Command{Args: []string{"node", "approve", name, "--yes"}},
 			Affects: []string{
-				t("%s at %s becomes a node of this site, as %s, and may run what the site runs.", name, x.Address, t(x.Role)),
-				t("Go to the machine, or call somebody who stands there: its screen must show these words:"), "", x.Words,
+				m.ctx.T("%s at %s becomes a node of this site, as %s, and may run what the site runs.", name, x.Address, m.ctx.T(x.Role)),
+				m.ctx.T("Go to the machine, or call somebody who stands there: its screen must show these words:"), "", x.Words,
 			},
 		}))
 	case "X":
 		return screen.Push(screen.NewConfirm(m.ctx, screen.Action{
-			Title: t("Turn %s away", name), Word: name, Command: screen.Command{Args: []string{"node", "refuse", name}},
-			Affects: []string{t("%s at %s does not become a node. Its token stays good.", name, x.Address)},
+			Title: m.ctx.T("Turn %s away", name), Word: name, Command: screen.Command{Args: []string{"node", "refuse", name}},
+			Affects: []string{m.ctx.T("%s at %s does not become a node. Its token stays good.", name, x.Address)},
 		}))
 	}
 	return nil
@@ -173,6 +173,7 @@ func (j *joining) command() screen.Command {
 }
 
 func (j *joining) key(msg tea.KeyPressMsg) tea.Cmd {
+	j.table.fill(j.everybody())
 	if j.table.update(msg) {
 		return nil
 	}
@@ -182,6 +183,8 @@ func (j *joining) key(msg tea.KeyPressMsg) tea.Cmd {
 	return j.decide(j.table.selected(), msg)
 }
 
+func (j *joining) everybody() []row { return j.rows(func(machine) bool { return true }) }
+
 func (j *joining) view() string {
 	j.drawn = true
 	s := &sheet{ctx: j.ctx, width: j.table.width}
@@ -189,7 +192,7 @@ func (j *joining) view() string {
 	if j.intro(s) {
 		return join(s.lines, "")
 	}
-	j.table.fill(j.rows(func(machine) bool { return true }))
+	j.table.fill(j.everybody())
 	i := slices.IndexFunc(j.all, func(x machine) bool { return x.Name == j.table.selected() && x.Words != "" })
 	if i >= 0 {
 		s.say(theme.Warning, j.ctx.Theme.Wait()+" ", j.ctx.T("%s waits. Its own screen must show: %s", j.all[i].Name, j.all[i].Words))

@@ -81,33 +81,33 @@ func contains(list []string, name string) bool {
 }
 
 func (n *node) facts(s *sheet, i int) {
-	t, r := n.ctx.T, n.now.site[i]
+	r := n.now.site[i]
 	st := r.Status
 	state, tone := n.state(i)
-	s.field(t("State"), fmt.Sprintf("%s, %s", t(st.Node.Role), state), tone)
-	s.field(t("Version"), t("%s, up %s", st.Version, n.age(st.StartedAt)), theme.Plain)
-	s.field(t("Address"), t("%s on %s, MTU %d, pods %s over %s", st.Node.Address, st.Node.Interface, st.Node.MTU, orDash(st.Node.PodCIDR), st.Node.Backend), theme.Plain)
+	s.field(n.ctx.T("State"), fmt.Sprintf("%s, %s", n.ctx.T(st.Node.Role), state), tone)
+	s.field(n.ctx.T("Version"), n.ctx.T("%s, up %s", st.Version, n.age(st.StartedAt)), theme.Plain)
+	s.field(n.ctx.T("Address"), n.ctx.T("%s on %s, MTU %d, pods %s over %s", st.Node.Address, st.Node.Interface, st.Node.MTU, orDash(st.Node.PodCIDR), st.Node.Backend), theme.Plain)
 	if u := st.Usage; u != nil {
-		n.gauge(s, t("CPU"), u.CPU, t("of %d processors, load %.2f", u.Processors, u.Load))
-		n.gauge(s, t("Memory"), u.Memory(), t("%s of %s", size(u.MemoryUsed), size(u.MemoryTotal)))
-		n.gauge(s, t("Disk"), u.Disk(), t("%s of %s", size(u.DiskUsed), size(u.DiskTotal)))
+		n.gauge(s, n.ctx.T("CPU"), u.CPU, n.ctx.T("of %d processors, load %.2f", u.Processors, u.Load))
+		n.gauge(s, n.ctx.T("Memory"), u.Memory(), n.ctx.T("%s of %s", size(u.MemoryUsed), size(u.MemoryTotal)))
+		n.gauge(s, n.ctx.T("Disk"), u.Disk(), n.ctx.T("%s of %s", size(u.DiskUsed), size(u.DiskTotal)))
 	}
 	clock, certs := n.clockCell(i), certCell(n.board, i)
-	s.field(t("Clock"), clock.text, clock.tone)
-	s.field(t("Certificates"), t("%d, the first ends in %s", len(st.Certificates), certs.text), certs.tone)
+	s.field(n.ctx.T("Clock"), clock.text, clock.tone)
+	s.field(n.ctx.T("Certificates"), n.ctx.T("%d, the first ends in %s", len(st.Certificates), certs.text), certs.tone)
 	if d := st.Datastore; d != nil {
-		s.field(t("Datastore"), fmt.Sprintf("%s, %s", d.Store, size(d.Bytes)), theme.Plain)
+		s.field(n.ctx.T("Datastore"), fmt.Sprintf("%s, %s", d.Store, size(d.Bytes)), theme.Plain)
 	}
-	s.field(t("Cgroup"), st.Node.Cgroup, theme.Dim)
+	s.field(n.ctx.T("Cgroup"), st.Node.Cgroup, theme.Dim)
 	if i > 0 {
-		s.field(t("Heard of"), t("%s ago", n.age(r.Received)), theme.Dim)
+		s.field(n.ctx.T("Heard of"), n.ctx.T("%s ago", n.age(r.Received)), theme.Dim)
 	}
 	for _, server := range st.Servers {
-		text, tone := t("answers, %d connections", server.Connections), theme.Good
+		text, tone := n.ctx.T("answers, %d connections", server.Connections), theme.Good
 		if !server.Healthy {
-			text, tone = t("does not answer: %s", server.Reason), theme.Bad
+			text, tone = n.ctx.T("does not answer: %s", server.Reason), theme.Bad
 		}
-		s.field(t("API server"), server.Address.String()+" "+text, tone)
+		s.field(n.ctx.T("API server"), server.Address.String()+" "+text, tone)
 	}
 }
 

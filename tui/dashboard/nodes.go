@@ -185,30 +185,29 @@ func (b *board) nodeAction(name string, msg tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	a := screen.Action{Word: name}
-	t := b.ctx.T
 	switch msg.String() {
 	case "K":
-		a.Title, a.Affects = t("Cordon %s", name), []string{t("No new pods come to %s. Those that are there stay.", name)}
+		a.Title, a.Affects = b.ctx.T("Cordon %s", name), []string{b.ctx.T("No new pods come to %s. Those that are there stay.", name)}
 		a.Command = screen.Command{Args: []string{"node", "cordon", name}, Kubectl: "kubectl cordon " + name}
 	case "U":
-		a.Title, a.Affects, a.Word = t("Uncordon %s", name), []string{t("New pods may come to %s again.", name)}, ""
+		a.Title, a.Affects, a.Word = b.ctx.T("Uncordon %s", name), []string{b.ctx.T("New pods may come to %s again.", name)}, ""
 		a.Command = screen.Command{Args: []string{"node", "uncordon", name}, Kubectl: "kubectl uncordon " + name}
 	case "D":
-		a.Title = t("Drain %s", name)
+		a.Title = b.ctx.T("Drain %s", name)
 		a.Affects = []string{
-			t("All pods of %s are stopped and started on other nodes, where there is room.", name),
-			t("What they keep in temporary volumes is lost, and pods that nothing looks after do not come back."),
+			b.ctx.T("All pods of %s are stopped and started on other nodes, where there is room.", name),
+			b.ctx.T("What they keep in temporary volumes is lost, and pods that nothing looks after do not come back."),
 		}
 		a.Command = screen.Command{Args: []string{"node", "drain", name}, Kubectl: "kubectl drain " + name + " --ignore-daemonsets --delete-emptydir-data --force"}
 	case "X":
-		a.Title = t("Remove %s", name)
+		a.Title = b.ctx.T("Remove %s", name)
 		a.Affects = []string{
-			t("All pods of %s are stopped and started on other nodes, where there is room.", name),
-			t("The machine is cleaned: local volumes and the node's certificates are deleted."),
+			b.ctx.T("All pods of %s are stopped and started on other nodes, where there is room.", name),
+			b.ctx.T("The machine is cleaned: local volumes and the node's certificates are deleted."),
 		}
 		if i := b.index(name); i >= 0 && isServer(b.now.site[i].Status) {
 			text, _ := b.quorumText()
-			a.Affects = append(a.Affects, t("It is a server. The datastore now: %s", text))
+			a.Affects = append(a.Affects, b.ctx.T("It is a server. The datastore now: %s", text))
 		}
 		a.Command = screen.Command{Args: []string{"node", "remove", name, "--yes"}, Kubectl: "kubectl delete node " + name}
 	default:

@@ -71,6 +71,10 @@ func (o *overview) wrong(s *sheet) {
 			s.say(theme.Warning, t.Wait()+" ", o.ctx.T("Not everything is ready yet: %s", strings.Join(waiting(own), ", ")))
 			return
 		}
+		if o.down != nil {
+			s.say(theme.Dim, "", o.ctx.T("Nothing was wrong then."))
+			return
+		}
 		s.say(theme.Good, t.OK()+" ", o.ctx.T("Nothing is wrong."))
 		return
 	}

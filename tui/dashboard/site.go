@@ -152,27 +152,26 @@ func votes(s api.Status) bool {
 
 // quorumText says what may fail now.
 func (b *board) quorumText() (string, theme.Tone) {
-	t := b.ctx.T
 	store := b.now.own().Datastore
 	switch {
 	case store == nil:
-		return t("on the servers; this node is an agent"), theme.Plain
+		return b.ctx.T("on the servers; this node is an agent"), theme.Plain
 	case store.Store != string(config.StoreEtcd):
-		return t("%s on this server alone: if the machine is lost, a backup is what is left", store.Store), theme.Plain
+		return b.ctx.T("%s on this server alone: if the machine is lost, a backup is what is left", store.Store), theme.Plain
 	}
 	q := b.quorum()
-	head := t("%d of %d voting servers are there", q.healthy, q.voters)
+	head := b.ctx.T("%d of %d voting servers are there", q.healthy, q.voters)
 	switch spare := q.spare(); {
 	case spare < 0:
-		return head + ": " + t("NO QUORUM: nothing can be changed until one more is back"), theme.Bad
+		return head + ": " + b.ctx.T("NO QUORUM: nothing can be changed until one more is back"), theme.Bad
 	case spare == 0 && q.voters == 1:
-		return head + ": " + t("none may fail"), theme.Plain
+		return head + ": " + b.ctx.T("none may fail"), theme.Plain
 	case spare == 0:
-		return head + ": " + t("NONE MAY FAIL NOW"), theme.Warning
+		return head + ": " + b.ctx.T("NONE MAY FAIL NOW"), theme.Warning
 	case spare == 1:
-		return head + ": " + t("one more may fail"), theme.Good
+		return head + ": " + b.ctx.T("one more may fail"), theme.Good
 	default:
-		return head + ": " + t("%d more may fail", spare), theme.Good
+		return head + ": " + b.ctx.T("%d more may fail", spare), theme.Good
 	}
 }
 

@@ -128,15 +128,14 @@ func (f *tokenForm) ask() tea.Cmd {
 
 // View implements screen.Page.
 func (f *tokenForm) View() string {
-	t := f.ctx.T
 	s := &sheet{ctx: f.ctx, width: f.width}
-	s.say(theme.Plain, "", t("A machine joins with a token: it names the servers and proves that somebody here wants it. It is shown once."))
+	s.say(theme.Plain, "", f.ctx.T("A machine joins with a token: it names the servers and proves that somebody here wants it. It is shown once."))
 	s.add("")
-	role := t("agent") + ": " + t("runs applications")
+	role := f.ctx.T("agent") + ": " + f.ctx.T("runs applications")
 	if f.server {
-		role = t("server") + ": " + t("runs the site itself, too")
+		role = f.ctx.T("server") + ": " + f.ctx.T("runs the site itself, too")
 	}
-	for i, line := range [][2]string{{t("Role"), role}, {t("Machines"), strconv.Itoa(f.uses)}, {t("Good for"), lifetimes[f.lifetime]}} {
+	for i, line := range [][2]string{{f.ctx.T("Role"), role}, {f.ctx.T("Machines"), strconv.Itoa(f.uses)}, {f.ctx.T("Good for"), lifetimes[f.lifetime]}} {
 		text := f.ctx.Theme.Pad(line[0], labelWidth) + " < " + line[1] + " >"
 		if i == f.at {
 			text = f.ctx.Theme.Cursor() + f.ctx.Theme.Say(theme.Mark, " "+text+" ")
@@ -147,7 +146,7 @@ func (f *tokenForm) View() string {
 	}
 	s.add("")
 	if f.server {
-		s.say(theme.Warning, "", t("Servers come in threes or fives, and only where the datastore is etcd."))
+		s.say(theme.Warning, "", f.ctx.T("Servers come in threes or fives, and only where the datastore is etcd."))
 		s.add("")
 	}
 	s.say(theme.Dim, "", f.Command().Line())
@@ -202,23 +201,22 @@ func (p *tokenPage) Update(msg tea.Msg) tea.Cmd {
 // View implements screen.Page.
 func (p *tokenPage) View() string {
 	p.drawn = true
-	t := p.ctx.T
 	s := &sheet{ctx: p.ctx, width: p.width}
-	s.say(theme.Plain, "", t("On the new machine, until %s:", p.moment(p.expires)))
+	s.say(theme.Plain, "", p.ctx.T("On the new machine, until %s:", p.moment(p.expires)))
 	s.add("")
 	for _, line := range theme.Wrap(p.Command().Line(), p.width) {
 		s.add(p.ctx.Theme.Say(theme.Strong, line))
 	}
-	s.head(t("Who came with it"))
+	s.head(p.ctx.T("Who came with it"))
 	if !p.intro(s) {
 		if rows := p.rows(p.arrived); len(rows) > 0 {
 			s.add(layOut(p.ctx, machineColumns(), rows, p.width, -1)...)
 		} else {
-			s.add("  " + p.ctx.Theme.Wait() + " " + t("nobody yet"))
+			s.add("  " + p.ctx.Theme.Wait() + " " + p.ctx.T("nobody yet"))
 		}
 		for _, m := range p.all {
 			if p.arrived(m) && m.Words != "" {
-				s.say(theme.Warning, "  ", t("%s waits. Its own screen must show: %s", m.Name, m.Words))
+				s.say(theme.Warning, "  ", p.ctx.T("%s waits. Its own screen must show: %s", m.Name, m.Words))
 			}
 		}
 	}
