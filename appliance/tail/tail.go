@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 )
@@ -98,11 +99,15 @@ func read(f *os.File, inode uint64, from, to int64) (Part, error) {
 	return p, nil
 }
 
+// controls are the sequences of ECMA-48 by which programs colour what they print.
+var controls = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+
 // Printable is a line of at most 4 KiB without what would change a terminal.
 func Printable(line string) string {
 	if len(line) > lineMost {
 		line = line[:lineMost]
 	}
+	line = controls.ReplaceAllString(line, "")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':

@@ -40,9 +40,9 @@ func TestFollow(t *testing.T) {
 	expect(t, p, err, "two", "three")
 	next, err := After(path, p.Mark)
 	expect(t, next, err)
-	appendTo(t, path, "f\n\x1b[31mred\x1b[0m\tend\n")
+	appendTo(t, path, "f\n\x1b[31;1mred\x1b[0m\tend\x07\n")
 	next, err = After(path, next.Mark)
-	expect(t, next, err, "half", "[31mred[0m end")
+	expect(t, next, err, "half", "red end")
 
 	// Rotation: what is in the new file comes from its beginning.
 	if err := os.Rename(path, path+".1"); err != nil {

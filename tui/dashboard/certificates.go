@@ -12,7 +12,7 @@ import (
 func newCertificates(b *board) *list {
 	l := newList(b, []column{
 		{title: "NODE", most: 16}, {title: "CERTIFICATE", flex: true}, {title: "DAYS", right: true}, {title: "ENDS"},
-		{title: "KIND"}, {title: "ISSUER", from: 80, most: 24}, {title: "USED BY", from: 100, most: 36},
+		{title: "KIND"}, {title: "ISSUER", from: 100, most: 24}, {title: "USED BY", from: 120, most: 36},
 	}, b.certificateRows)
 	l.twin = screen.Command{Args: []string{"cert", "list"}}
 	return l

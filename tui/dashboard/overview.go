@@ -126,7 +126,7 @@ func (o *overview) standing(s *sheet) {
 	text, tone := o.quorumText()
 	s.field(o.ctx.T("Datastore"), text, tone)
 	if d := own.Datastore; d != nil {
-		text := o.ctx.T("%s, %d snapshots", size(d.Bytes), d.Snapshots)
+		text := o.ctx.T("%s, snapshots: %d", size(d.Bytes), d.Snapshots)
 		if d.Snapshots > 0 {
 			text += ", " + o.ctx.T("the newest %s old", o.age(d.NewestSnapshot))
 		}
@@ -139,8 +139,11 @@ func (o *overview) standing(s *sheet) {
 	text, tone = o.backups()
 	s.field(o.ctx.T("Backups"), text, tone)
 	s.field(o.ctx.T("Applications"), fmt.Sprintf("*.%s:%d", own.Node.Domain, own.Node.HTTPSPort), theme.Plain)
-	s.field(o.ctx.T("Version"), fmt.Sprintf("%s %s", own.Version, own.Bundle.Digest), theme.Dim)
+	s.field(o.ctx.T("Version"), own.Version+" "+short(own.Bundle.Digest), theme.Dim)
 }
+
+// short is enough of a digest to tell two apart.
+func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
 
 // holder says who has a virtual address, and what it is for.
 func (b *board) holder(v vip.Status) (string, theme.Tone) {

@@ -21,7 +21,7 @@ var zhDashboard = map[string]string{
 	"%s on this server alone: if the machine is lost, a backup is what is left": "%s 仅在本服务器上：机器损坏时只能靠备份恢复",
 	"%s stops and starts again. Pods go on.":                                    "%s 将停止并重新启动。Pod 继续运行。",
 	"%s waits. Its own screen must show: %s":                                    "%s 在等待。其自身屏幕必须显示：%s",
-	"%s, %d snapshots":                                                          "%s，%d 个快照",
+	"%s, snapshots: %d":                                                         "%s，快照 %d 个",
 	"%s, up %s":                                                                 "%s，已运行 %s",
 	"A machine joins with a token: it names the servers and proves that somebody here wants it. It is shown once.": "机器凭令牌加入：令牌指明服务器，并证明此处有人允许。它只显示一次。",
 	"ADDRESS":    "地址",
