@@ -129,7 +129,11 @@ func (*fakeNode) Snapshot(context.Context) (string, error) {
 
 func serveNode(t *testing.T, n api.Daemon) *api.Client {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "api.sock")
+	return serveNodeAt(t, n, filepath.Join(t.TempDir(), "api.sock"))
+}
+
+func serveNodeAt(t *testing.T, n api.Daemon, socket string) *api.Client {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- api.Serve(ctx, socket, n, slog.New(slog.DiscardHandler)) }()
