@@ -339,11 +339,13 @@ require (
 	github.com/fluxcd/pkg/ssa v0.76.2
 	github.com/google/jsonschema-go v0.4.3
 	github.com/google/nftables v0.3.0
+	github.com/hinshun/vt10x v0.0.0-20220301184237-5011da428d02
 	github.com/tyler-smith/go-bip39 v1.1.0
 	github.com/yuin/goldmark v1.8.7
 	go.uber.org/goleak v1.3.0
 	golang.org/x/mod v0.41.0
 	k8s.io/kube-proxy v0.0.0
+	rsc.io/qr v0.2.0
 	sigs.k8s.io/controller-runtime v0.24.1
 )
 
