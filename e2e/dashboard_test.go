@@ -30,6 +30,7 @@ func (p *platform) openConsole(t *testing.T, columns, rows int, name string, arg
 	t.Helper()
 	full := append([]string{"lab", "exec", "--env", "TERM=" + name, "--env", "LANG=C.UTF-8", p.site + "/" + p.host.Name(), "--", "appliance"}, args...)
 	cmd := exec.CommandContext(t.Context(), executable(t), full...)
+	cmd.Env = append(os.Environ(), "TERM="+name)
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
 	if err != nil {
 		t.Fatal(err)
