@@ -343,6 +343,7 @@ require (
 	github.com/tyler-smith/go-bip39 v1.1.0
 	github.com/yuin/goldmark v1.8.7
 	go.uber.org/goleak v1.3.0
+	golang.org/x/image v0.36.0
 	golang.org/x/mod v0.41.0
 	k8s.io/kube-proxy v0.0.0
 	rsc.io/qr v0.2.0

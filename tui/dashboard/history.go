@@ -67,7 +67,7 @@ func (h *history) view() string {
 		values := spread(samples, p.of, h.width-axis, h.span(), apart)
 		s.add(fmt.Sprintf("%s  %s  %s", h.ctx.Theme.Say(theme.Strong, p.name), percent(p.of(last)), p.words))
 		for i, line := range h.ctx.Theme.Plot(values, h.width-axis, rows) {
-			s.add(h.scale(i, rows) + line)
+			s.add(h.scale(i, rows) + h.ctx.Theme.Say(theme.Good, line))
 		}
 	}
 	left := "-1 h"
