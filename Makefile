@@ -83,6 +83,11 @@ unit: ## unit tests, with the race detector where it pays
 	$(call say,unit tests)
 	@go test -vet=off $$(go list ./... | grep -v '/e2e$$')
 
+.PHONY: screens
+screens: ## draw the main pages of the terminal UI into docs/screens, as text and PNG
+	$(call say,screens)
+	@SCREENS=$(CURDIR)/docs/screens go test -count=1 -run '^TestScreens$$' ./tui/...
+
 .PHONY: race
 race: ## the packages with goroutines of their own, under the race detector
 	$(call say,race detector)

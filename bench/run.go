@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			err = errors.Join(err, b.lab.Down(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.warmStarts, b.site, b.servers} {
+	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.dashboard, b.warmStarts, b.site, b.servers} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -12,10 +12,7 @@ import (
 	"islet/appliance/lab"
 )
 
-const (
-	screenLimit = 20 * time.Second // for the next screen, on a busy machine
-	enter       = "\r"
-)
+const enter = "\r"
 
 // TestScreen makes a site by keystrokes alone, from the first screen to the ready node, and lets a second machine join by
 // typing the token on a terminal without colour, Unicode or a size, as a serial line is.
@@ -24,7 +21,7 @@ func TestScreen(t *testing.T) {
 	first, second := all[0], all[1]
 	var token string
 	step(t, first, "the first machine", func(t *testing.T, p *platform) {
-		c := sit(t, p.host, true, []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, "appliance")
+		c := sit(t, p.host, usual, []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, "appliance")
 		c.see(screenLimit, "Language", "简体中文")
 		c.press("2")
 		c.see(screenLimit, "语言", "下一步")
@@ -58,6 +55,8 @@ func TestScreen(t *testing.T) {
 		c.press("\x15saved" + enter)
 		c.see(screenLimit, "The node is ready", "node1", "*.apps.plant.internal")
 		c.press(enter)
+		c.see(readyLimit, "Nothing is wrong.") // the dashboard
+		c.press("q")
 		c.leave()
 		if err := p.ready(t.Context()); err != nil {
 			t.Error(err)
@@ -66,7 +65,7 @@ func TestScreen(t *testing.T) {
 		token = runJSON[struct{ Token string }](t, p, "token", "create").Token
 	})
 	step(t, second, "one more machine", func(t *testing.T, p *platform) {
-		c := sit(t, p.host, false, []string{"TERM=vt220"}, "appliance")
+		c := sit(t, p.host, unknown, []string{"TERM=vt220"}, "appliance")
 		c.see(screenLimit, "Step 1 of 6")
 		c.press("2" + enter)
 		c.see(screenLimit, "Step 1 of 2", "> Join token")
@@ -85,6 +84,8 @@ func TestScreen(t *testing.T) {
 		first.run(t, "appliance", "node", "approve", "node2", "--yes")
 		c.see(readyLimit, "The node is ready", "node2")
 		c.press(enter)
+		c.see(readyLimit, "Nothing is wrong.") // the dashboard
+		c.press("q")
 		c.leave()
 		plainBytes(t, c.written())
 	})

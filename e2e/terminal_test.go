@@ -50,15 +50,26 @@ func (i *typist) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// sit runs a program of a host on a terminal of 80 by 24. The kernel is told that size, or none, as on a serial line.
-func sit(t *testing.T, host *lab.Host, told bool, env []string, args ...string) *console {
+// The terminals that people sit at.
+var (
+	usual   = lab.TTYSize{Rows: 24, Cols: 80}
+	small   = lab.TTYSize{Rows: 20, Cols: 60}
+	unknown = lab.TTYSize{} // as the kernel says of a serial line, whatever is at its end
+)
+
+// screenLimit is how long the next screen may take on a busy machine.
+const screenLimit = 30 * time.Second
+
+// sit runs a program of a host on a terminal.
+func sit(t *testing.T, host *lab.Host, size lab.TTYSize, env []string, args ...string) *console {
 	t.Helper()
 	c := &console{t: t, in: &typist{queue: make(chan []byte, 1000)}, done: make(chan error, 1)}
-	c.screen = vt10x.New(vt10x.WithSize(80, 24), vt10x.WithWriter(c.in))
-	command := lab.Command{Args: args, Env: env, TTY: true, Stdin: c.in, Stdout: c}
-	if told {
-		command.Size = lab.TTYSize{Rows: 24, Cols: 80}
+	drawn := size
+	if drawn == unknown {
+		drawn = usual
 	}
+	c.screen = vt10x.New(vt10x.WithSize(int(drawn.Cols), int(drawn.Rows)), vt10x.WithWriter(c.in))
+	command := lab.Command{Args: args, Env: env, TTY: true, Stdin: c.in, Stdout: c, Size: size}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	go func() { c.done <- host.Exec(ctx, command) }()
@@ -93,6 +104,17 @@ func (c *console) see(limit time.Duration, texts ...string) {
 		return nil
 	})
 	c.t.Logf("after %s:\n%s", time.Since(begun).Round(10*time.Millisecond), strings.TrimRight(c.screen.String(), " \n"))
+}
+
+// miss waits until the screen does not show a text any more.
+func (c *console) miss(limit time.Duration, text string) {
+	c.t.Helper()
+	await(c.t, limit, "gone from the screen: "+text, func(context.Context) error {
+		if shown := c.screen.String(); strings.Contains(shown, text) {
+			return fmt.Errorf("it shows\n%s", shown)
+		}
+		return nil
+	})
 }
 
 func (c *console) press(keys string) { _, _ = c.in.Write([]byte(keys)) }

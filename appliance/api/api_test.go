@@ -17,7 +17,9 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/health"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/tail"
 )
 
 // node answers like a daemon; what a test asked of it is in restarted.
@@ -41,6 +43,27 @@ func (*node) Status() Status {
 }
 
 func (n *node) Site() []Report { return []Report{{Received: now, Status: n.Status()}} }
+
+func (*node) History() metric.History {
+	return metric.History{Recent: []metric.Sample{{At: now, CPU: 0.5, MemoryUsed: 1, MemoryTotal: 2}}, Day: []metric.Sample{}}
+}
+
+func (*node) ReadLog(name string, lines int, mark string) (tail.Part, error) {
+	switch name {
+	case "nobody":
+		return tail.Part{}, fmt.Errorf("%w: %q", component.ErrUnknown, name)
+	case "addons":
+		return tail.Part{}, ErrNoLog
+	}
+	return tail.Part{Lines: []string{fmt.Sprint(lines), mark}, Mark: "1:2"}, nil
+}
+
+func (*node) Pods(context.Context) ([]Pod, error) {
+	return []Pod{{Namespace: "demo", Name: "web", State: "Running", Ready: 1, Total: 1, Created: now, Detail: secret}}, nil
+}
+
+// secret is what a program may have printed.
+const secret = "password=hunter2hunter2"
 
 func (*node) Events() []component.Event {
 	return []component.Event{{At: now, Component: "kubelet", State: component.Waiting, Reason: "waiting for containerd"}}

@@ -10,8 +10,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"islet/appliance/component"
+	"islet/appliance/metric"
+	"islet/appliance/tail"
 )
 
 // ErrUnreachable is returned when no daemon answers on the socket.
@@ -47,6 +50,28 @@ func (c *Client) Site(ctx context.Context) ([]Report, error) {
 func (c *Client) Events(ctx context.Context) ([]component.Event, error) {
 	var e []component.Event
 	return e, c.call(ctx, http.MethodGet, "/v1/events", &e)
+}
+
+// History returns what the machine has used in the last hour and the last day.
+func (c *Client) History(ctx context.Context) (metric.History, error) {
+	var h metric.History
+	return h, c.call(ctx, http.MethodGet, "/v1/history", &h)
+}
+
+// Log returns lines of the log of a component: the last ones, or where mark is one of an earlier part, those after it.
+func (c *Client) Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error) {
+	var p tail.Part
+	query := url.Values{"lines": {strconv.Itoa(lines)}}
+	if mark != "" {
+		query = url.Values{"after": {mark}}
+	}
+	return p, c.call(ctx, http.MethodGet, "/v1/components/"+url.PathEscape(name)+"/log?"+query.Encode(), &p)
+}
+
+// Pods returns the pods of the site as Kubernetes knows them; on an agent those of this node.
+func (c *Client) Pods(ctx context.Context) ([]Pod, error) {
+	var p []Pod
+	return p, c.call(ctx, http.MethodGet, "/v1/pods", &p)
 }
 
 // Restart asks for a restart of one component.

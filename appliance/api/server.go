@@ -10,9 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"islet/appliance/component"
+	"islet/appliance/metric"
+	"islet/appliance/tail"
 )
 
 // Daemon is what the API answers from.
@@ -21,6 +24,12 @@ type Daemon interface {
 	// Site is this node and those that report to it, this one first.
 	Site() []Report
 	Events() []component.Event
+	// History is what the machine has used.
+	History() metric.History
+	// ReadLog is some of a component's log: the last lines, or what came after mark where that is not empty.
+	ReadLog(name string, lines int, mark string) (tail.Part, error)
+	// Pods asks Kubernetes; it fails while that does not answer.
+	Pods(ctx context.Context) ([]Pod, error)
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
 	// Rotate begins to give the site new authorities; it returns once the order is kept where all servers see it.
@@ -34,8 +43,15 @@ type failure struct {
 	Error string `json:"error"`
 }
 
+// ErrNoLog is returned for a component that has no log of its own.
+var ErrNoLog = errors.New("this component has no log of its own: what it says is in the daemon's, journalctl -u appliance")
+
 // Serve serves the API on a unix socket of mode 0600 until ctx is cancelled.
 func Serve(ctx context.Context, socket string, d Daemon, log *slog.Logger) error {
+	return listen(ctx, socket, 0o600, handler(d), log)
+}
+
+func listen(ctx context.Context, socket string, mode fs.FileMode, h http.Handler, log *slog.Logger) error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -43,10 +59,10 @@ func Serve(ctx context.Context, socket string, d Daemon, log *slog.Logger) error
 	if err != nil {
 		return fmt.Errorf("serve the local API: %w", err)
 	}
-	if err := os.Chmod(socket, 0o600); err != nil {
+	if err := os.Chmod(socket, mode); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	srv := &http.Server{Handler: handler(d), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	select {
@@ -63,11 +79,27 @@ func Serve(ctx context.Context, socket string, d Daemon, log *slog.Logger) error
 	return err
 }
 
+// defaultLines of a log are given where none are asked for.
+const defaultLines = 200
+
 func handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Status(), nil) })
 	mux.HandleFunc("GET /v1/site", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Site(), nil) })
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Events(), nil) })
+	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.History(), nil) })
+	mux.HandleFunc("GET /v1/components/{name}/log", func(w http.ResponseWriter, r *http.Request) {
+		lines, err := strconv.Atoi(r.FormValue("lines"))
+		if err != nil || lines < 1 {
+			lines = defaultLines
+		}
+		part, err := d.ReadLog(r.PathValue("name"), lines, r.FormValue("after"))
+		answer(w, part, err)
+	})
+	mux.HandleFunc("GET /v1/pods", func(w http.ResponseWriter, r *http.Request) {
+		pods, err := d.Pods(r.Context())
+		answer(w, pods, err)
+	})
 	mux.HandleFunc("POST /v1/components/{name}/restart", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Restart(r.PathValue("name")))
 	})
@@ -93,7 +125,7 @@ func handler(d Daemon) http.Handler {
 func answer(w http.ResponseWriter, body any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
-	case errors.Is(err, component.ErrUnknown):
+	case errors.Is(err, component.ErrUnknown), errors.Is(err, ErrNoLog):
 		w.WriteHeader(http.StatusNotFound)
 		body = failure{err.Error()}
 	case err != nil:

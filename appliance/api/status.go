@@ -1,5 +1,6 @@
 // Package api is how everything else talks to the node daemon: JSON over HTTP on a unix socket that
-// only root can open. It answers while Kubernetes is down.
+// only root can open, and on a second one that everybody may look through. It answers while Kubernetes
+// is down.
 package api
 
 import (
@@ -8,6 +9,7 @@ import (
 	"islet/appliance/balancer"
 	"islet/appliance/component"
 	"islet/appliance/health"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
 	"islet/appliance/vip"
 )
@@ -19,7 +21,9 @@ type Status struct {
 	Zone      string    `json:"zone,omitempty"`
 	Node      Node      `json:"node"`
 	StartedAt time.Time `json:"startedAt"`
-	Ready     bool      `json:"ready"` // every component is ready, the node included
+	// Now is the node's own clock when it said this.
+	Now   time.Time `json:"now,omitzero"`
+	Ready bool      `json:"ready"` // every component is ready, the node included
 	// Standby is a server with a copy of the datastore but without a vote: it waits for one more server, and all else works.
 	Standby      bool               `json:"standby,omitempty"`
 	Components   []component.Status `json:"components"`
@@ -34,6 +38,7 @@ type Status struct {
 	Rotation     *Rotation          `json:"rotation,omitempty"` // on servers, the last one that there was
 	Backups      []Backup           `json:"backups,omitempty"`  // of servers, that this node has made or copied
 	Problems     []health.Active    `json:"problems"`
+	Usage        *metric.Sample     `json:"usage,omitempty"` // of the machine; nil until it was measured
 }
 
 // Report is a node as it said it was.

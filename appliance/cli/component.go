@@ -12,13 +12,14 @@ import (
 func newComponentCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "component",
-		Short:   "Show and restart the parts that this node runs",
+		Short:   "Show, read and restart the parts that this node runs",
 		GroupID: groupLook,
 		Long:    `Shows what happened to the components of this node and why, and restarts one of them alone.`,
 		Example: `  appliance component events
+  appliance component logs kubelet --follow
   appliance component restart kubelet`,
 	}
-	cmd.AddCommand(newEventsCommand(env), newRestartCommand(env))
+	cmd.AddCommand(newEventsCommand(env), newComponentLogsCommand(env), newRestartCommand(env))
 	return cmd
 }
 
@@ -54,21 +55,12 @@ func newEventsCommand(env *Env) *cobra.Command {
 
 func newRestartCommand(env *Env) *cobra.Command {
 	return &cobra.Command{
-		Use:     "restart NAME",
-		Short:   "Restart one component; the others and all pods go on",
-		Args:    cobra.ExactArgs(1),
-		Long:    `Stops one component and starts it again. Nothing else is stopped: components reconnect, pods go on.`,
-		Example: `  appliance component restart kube-proxy`,
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			var names []cobra.Completion
-			if client, err := daemon(); err == nil && len(args) == 0 {
-				status, _ := client.Status(cmd.Context()) // no daemon: nothing to offer
-				for _, c := range status.Components {
-					names = append(names, c.Name)
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "restart NAME",
+		Short:             "Restart one component; the others and all pods go on",
+		Args:              cobra.ExactArgs(1),
+		Long:              `Stops one component and starts it again. Nothing else is stopped: components reconnect, pods go on.`,
+		Example:           `  appliance component restart kube-proxy`,
+		ValidArgsFunction: completeComponents,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := daemon()
 			if err != nil {
@@ -81,4 +73,16 @@ func newRestartCommand(env *Env) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// completeComponents offers the names of this node's components to a shell.
+func completeComponents(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if client, err := daemon(); err == nil && len(args) == 0 {
+		status, _ := client.Status(cmd.Context()) // no daemon: nothing to offer
+		for _, c := range status.Components {
+			names = append(names, c.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

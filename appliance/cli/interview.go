@@ -15,6 +15,7 @@ import (
 	"islet/appliance/wizard"
 	"islet/bundle"
 	"islet/systemd"
+	"islet/tui/dashboard"
 	"islet/tui/install"
 	"islet/tui/screen"
 )
@@ -142,5 +143,14 @@ func explainFailure(err error) install.Failure {
 	return f
 }
 
-// afterInstall is what is shown of a node that has just become one.
-func afterInstall(*screen.Context) func() screen.Page { return nil }
+// afterInstall is what is shown of a node that has just become one: its dashboard.
+func afterInstall(sc *screen.Context) func() screen.Page {
+	return func() screen.Page {
+		source, err := lookThrough()
+		if err != nil {
+			return screen.NewNotice(sc, "The node is ready", err.Error())
+		}
+		sc.Enter = enterTyped
+		return dashboard.New(sc, source)
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"islet/appliance/doctor"
 	"islet/appliance/join"
 	"islet/appliance/manual"
+	"islet/appliance/metric"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/bundle"
@@ -73,6 +74,7 @@ func jsonOutputs() map[string][]reflect.Type {
 		"env list":           of(reflect.TypeFor[[]environmentView]()),
 		"env set":            of(reflect.TypeFor[environmentView]()),
 		"help":               of(reflect.TypeFor[[]manual.Topic](), reflect.TypeFor[helpPage]()),
+		"history":            of(reflect.TypeFor[metric.History]()),
 		"image list":         of(result0(imageRows)),
 		"image prune":        of(result0(prune)),
 		"image upload":       of(result0(upload)),

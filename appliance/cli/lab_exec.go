@@ -70,7 +70,7 @@ func runOnTerminal(ctx context.Context, host *lab.Host, command lab.Command) err
 	command.TTY = true
 	command.Size = terminalSize(out)
 	if name := os.Getenv("TERM"); name != "" {
-		command.Env = append(command.Env, "TERM="+name)
+		command.Env = append([]string{"TERM=" + name}, command.Env...) // --env wins
 	}
 	changed, resize, quit := make(chan os.Signal, 1), make(chan lab.TTYSize), make(chan struct{})
 	signal.Notify(changed, syscall.SIGWINCH)

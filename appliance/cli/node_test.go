@@ -21,7 +21,9 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/layout"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/tail"
 	"islet/appliance/vip"
 	"islet/bundle/bundletest"
 )
@@ -107,6 +109,15 @@ func (n *fakeNode) Status() api.Status {
 	return s
 }
 
+func (*fakeNode) History() metric.History                 { return metric.History{} }
+func (*fakeNode) Pods(context.Context) ([]api.Pod, error) { return nil, nil }
+func (*fakeNode) ReadLog(name string, lines int, mark string) (tail.Part, error) {
+	if name != "kubelet" {
+		return tail.Part{}, api.ErrNoLog
+	}
+	return tail.Part{Lines: []string{fmt.Sprintf("%d lines of %s after %q", lines, name, mark)}, Mark: "1:2"}, nil
+}
+
 func (*fakeNode) Events() []component.Event                       { return nil }
 func (*fakeNode) StartAnew()                                      {}
 func (*fakeNode) Rotate(context.Context, api.RotationOrder) error { return nil }
@@ -118,7 +129,11 @@ func (*fakeNode) Snapshot(context.Context) (string, error) {
 
 func serveNode(t *testing.T, n api.Daemon) *api.Client {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "api.sock")
+	return serveNodeAt(t, n, filepath.Join(t.TempDir(), "api.sock"))
+}
+
+func serveNodeAt(t *testing.T, n api.Daemon, socket string) *api.Client {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- api.Serve(ctx, socket, n, slog.New(slog.DiscardHandler)) }()

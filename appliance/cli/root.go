@@ -35,6 +35,8 @@ func commands() []func(*Env) *cobra.Command {
 		newEnvironmentCommand,
 		newResetCommand,
 		newStatusCommand,
+		newDashboardCommand,
+		newHistoryCommand,
 		newDoctorCommand,
 		newSupportBundleCommand,
 		newComponentCommand,

@@ -21,21 +21,26 @@ import (
 // errBack is the wish to see the question before.
 var errBack = errors.New("back")
 
-// start is `appliance` without a command: on a terminal, for root, it makes a node of a machine that is none, and shows the
-// status of one that is. Everybody else is shown the help.
+// start is `appliance` without a command: on a terminal, for root, it makes a node of a machine that is none, and opens the
+// dashboard of one that is. Everybody else is shown the help.
 func (e *Env) start(root *cobra.Command, _ []string) error {
 	if _, person := terminal(e); !person || os.Geteuid() != 0 {
 		return root.Help()
 	}
-	name := "status"
+	name := "dashboard"
 	if _, err := os.Stat(layout.Default().Config()); err != nil || recall().order != nil {
 		name = "install"
 	}
-	command, _, err := root.Find([]string{name})
+	return e.startAs(root, name)
+}
+
+// startAs runs another command instead of this one, without arguments.
+func (e *Env) startAs(cmd *cobra.Command, name string) error {
+	command, _, err := cmd.Root().Find([]string{name})
 	if err != nil {
 		return err
 	}
-	command.SetContext(root.Context())
+	command.SetContext(cmd.Context())
 	return command.RunE(command, nil)
 }
 

@@ -57,23 +57,46 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	return atomicfile.Write(path, data, mode)
 }
 
-// unit writes the unit. Where another init runs there is nothing to write it for.
+// unit writes the units. Where another init runs there is nothing to write them for.
 func (p *planner) unit(context.Context) error {
 	m := p.options.Machine
 	if !m.Systemd {
 		return nil
 	}
-	old, err := os.ReadFile(m.Unit)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	files := map[string]string{}
+	for path, content := range systemd.Files() {
+		files[m.Root+path] = content
 	}
-	p.add(KindUnit, m.Unit, "write the unit and let systemd read it", string(old) == systemd.Unit(), func(ctx context.Context) error {
-		if err := writeFile(m.Unit, []byte(systemd.Unit()), unitMode); err != nil {
+	delete(files, m.Root+systemd.UnitPath)
+	files[m.Unit] = systemd.Unit()
+	same := true
+	for path, content := range files {
+		old, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		same = same && string(old) == content
+	}
+	p.add(KindUnit, m.Unit, "write the units, the console's screen among them, and let systemd read them", same, func(ctx context.Context) error {
+		for path, content := range files {
+			if err := writeFile(path, []byte(content), unitMode); err != nil {
+				return err
+			}
 		}
 		return m.Control(ctx, "daemon-reload")
 	})
 	return nil
+}
+
+// screen enables the console's screen for the next boot, once: who has disabled it wants it so. It is not started: somebody
+// may be logged in there, and this may be their doing.
+func (p *planner) screen() {
+	m := p.options.Machine
+	_, err := os.Lstat(m.ConsoleLink)
+	done := err == nil || !p.changes(KindUnit)
+	p.add(KindService, systemd.ConsoleName, "enable: show the state of the site on the first console from the next boot on; Alt-F2 is a login", done, func(ctx context.Context) error {
+		return m.Control(ctx, "enable", systemd.ConsoleName)
+	})
 }
 
 func (p *planner) service(ctx context.Context) error {
@@ -85,6 +108,7 @@ func (p *planner) service(ctx context.Context) error {
 	p.add(KindService, systemd.UnitName, "enable: start at every boot", err == nil, func(ctx context.Context) error {
 		return m.Control(ctx, "enable", systemd.UnitName)
 	})
+	p.screen()
 	if !p.options.Start {
 		return nil
 	}

@@ -43,6 +43,7 @@ func newMachine(t *testing.T, signed bool) *machine {
 		Target: reset.Target{Layout: layout.Layout{EtcDir: dir + "/etc", StateDir: dir + "/state", RunDir: dir + "/run", CNIDir: dir + "/cni"}, Storage: dir + "/state/storage"},
 		Machine: Machine{
 			Executable: dir + "/bin/appliance", Unit: dir + "/unit/appliance.service", Link: dir + "/unit/link", Systemd: true,
+			Root: dir + "/root", ConsoleLink: dir + "/unit/console",
 			Active: func(context.Context) bool { return m.active },
 		},
 	}
@@ -50,7 +51,11 @@ func newMachine(t *testing.T, signed bool) *machine {
 		m.calls = append(m.calls, strings.Join(args, " "))
 		switch args[0] {
 		case "enable":
-			return os.Symlink(m.Machine.Unit, m.Machine.Link)
+			link := m.Machine.Link
+			if args[1] == systemd.ConsoleName {
+				link = m.Machine.ConsoleLink
+			}
+			return os.Symlink(m.Machine.Unit, link)
 		case "start":
 			m.active = true
 		}
@@ -85,14 +90,26 @@ func (m *machine) expect(t *testing.T, what string, changed, calls []string) {
 func TestInstall(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, true)
-	first := []string{"daemon-reload", "enable " + systemd.UnitName, "start " + systemd.UnitName}
-	m.expect(t, "first", []string{"journal", "executable", "config", "unit", "service", "service"}, first)
+	first := []string{"daemon-reload", "enable " + systemd.UnitName, "enable " + systemd.ConsoleName, "start " + systemd.UnitName}
+	m.expect(t, "first", []string{"journal", "executable", "config", "unit", "service", "service", "service"}, first)
 	for path, mode := range map[string]os.FileMode{m.Machine.Executable: 0o755, m.ConfigPath: 0o600, m.Machine.Unit: 0o644} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s: %v %v, want mode %o", path, info, err, mode)
 		}
 	}
+	for path, want := range systemd.Files() {
+		if path == systemd.UnitPath {
+			continue
+		}
+		if got, err := os.ReadFile(m.Machine.Root + path); err != nil || string(got) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 	m.expect(t, "again", nil, nil)
+	if err := os.Remove(m.Machine.ConsoleLink); err != nil { // the operator wants a login there
+		t.Fatal(err)
+	}
+	m.expect(t, "without the console's screen", nil, nil)
 
 	damage(t, m.Machine.Executable)
 	m.expect(t, "damaged executable", []string{"executable", "service"}, []string{"restart " + systemd.UnitName})
@@ -126,7 +143,7 @@ func TestInstallWithoutStart(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, true)
 	m.Start = false
-	m.expect(t, "first", []string{"journal", "executable", "config", "unit", "service"}, []string{"daemon-reload", "enable " + systemd.UnitName})
+	m.expect(t, "first", []string{"journal", "executable", "config", "unit", "service", "service"}, []string{"daemon-reload", "enable " + systemd.UnitName, "enable " + systemd.ConsoleName})
 }
 
 // A machine whose file is not whole is let in first, and what it fetched is moved, not copied. What failed is done again.

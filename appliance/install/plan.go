@@ -89,6 +89,8 @@ type Restore struct {
 // Machine is where things go. Tests have one of their own.
 type Machine struct {
 	Executable, Unit, Link string
+	// Root is put before the paths of the other units; ConsoleLink is there when the console's screen is enabled.
+	Root, ConsoleLink string
 	// Systemd says whether systemd runs here. Control is systemctl; Active asks whether the service runs.
 	Systemd bool
 	Control func(ctx context.Context, args ...string) error
@@ -98,7 +100,7 @@ type Machine struct {
 // ThisMachine is the real one.
 func ThisMachine() Machine {
 	return Machine{
-		Executable: systemd.Executable, Unit: systemd.UnitPath, Link: systemd.LinkPath,
+		Executable: systemd.Executable, Unit: systemd.UnitPath, Link: systemd.LinkPath, ConsoleLink: systemd.ConsoleLink,
 		Systemd: systemd.Running(), Control: systemd.Control, Active: systemd.Active,
 	}
 }

@@ -27,8 +27,8 @@ func TestInstallRestores(t *testing.T) {
 	if _, err := m.install(t); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
 	}
-	m.expect(t, "again", []string{"restore", "config", "unit", "service", "service"},
-		[]string{"daemon-reload", "enable " + systemd.UnitName, "start " + systemd.UnitName})
+	m.expect(t, "again", []string{"restore", "config", "unit", "service", "service", "service"},
+		[]string{"daemon-reload", "enable " + systemd.UnitName, "enable " + systemd.ConsoleName, "start " + systemd.UnitName})
 	m.Restore.Done = true
 	m.expect(t, "done", nil, nil)
 	if tries != 2 {

@@ -94,6 +94,13 @@ func (l Layout) Storage() string { return l.state("storage") }
 // APISocket is the local API of the daemon.
 func (l Layout) APISocket() string { return l.run("api.sock") }
 
+// View is the directory of the socket that everybody on the machine may look through. It is beside RunDir, which is
+// root's alone, and holds nothing else.
+func (l Layout) View() string { return l.RunDir + "-view" }
+
+// ViewSocket is the part of the local API that only tells, for everybody on the machine.
+func (l Layout) ViewSocket() string { return filepath.Join(l.View(), "view.sock") }
+
 // Lock is held by the running daemon.
 func (l Layout) Lock() string { return l.run("server.lock") }
 

@@ -73,6 +73,8 @@ func (t Target) single() []string {
 		"/var/lib/kubelet/device-plugins/kubelet.sock", // the kubelet has this path compiled in
 		"/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint",
 		systemd.LinkPath,
+		systemd.ConsoleLink, systemd.ConsoleUnit, systemd.Logins()[0], systemd.Logins()[1],
+		t.Layout.ViewSocket(),
 	}
 }
 
@@ -96,6 +98,8 @@ func (t Target) shared() []string {
 		filepath.Dir(shimState), shimSockets, "/run/containerd",
 		"/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", "/opt",
 		netnsDir, "/run/mount",
-		filepath.Dir(systemd.LinkPath),
+		filepath.Dir(systemd.LinkPath), filepath.Dir(systemd.ConsoleLink),
+		filepath.Dir(systemd.Logins()[0]), filepath.Dir(systemd.Logins()[1]),
+		t.Layout.View(),
 	}
 }

@@ -49,6 +49,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.pods = client
 	n.balancer = n.newBalancer()
 	return append([]component.Unit{
 		n.balancerUnit(),

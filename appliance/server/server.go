@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/address"
 	"islet/appliance/api"
@@ -28,6 +29,7 @@ import (
 	"islet/appliance/host"
 	"islet/appliance/join"
 	"islet/appliance/layout"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/appliance/version"
@@ -79,6 +81,8 @@ type node struct {
 	issuing    sync.Mutex     // held while certificates are issued
 	rotation   rotation
 	backups    *backups
+	pods       client.Reader // of Kubernetes
+	metrics    metric.Recorder
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -138,7 +142,9 @@ func (n *node) run(ctx context.Context) error {
 			stop()
 		}
 	})
+	running.Go(func() { n.serveView(beside) })
 	running.Go(func() { n.watchHealth(beside) })
+	running.Go(func() { n.measure(beside) })
 	running.Go(func() { n.notify(beside) })
 	running.Go(func() {
 		select {

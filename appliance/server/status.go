@@ -27,7 +27,7 @@ func (n *node) Status() api.Status {
 	}
 	images := n.images.Stats()
 	s := api.Status{
-		Version: n.Build.Version, Site: n.Config.Site.Name, Zone: n.Config.Site.Zone, StartedAt: n.started,
+		Version: n.Build.Version, Site: n.Config.Site.Name, Zone: n.Config.Site.Zone, StartedAt: n.started, Now: time.Now().UTC(),
 		Ready: !slices.ContainsFunc(components, n.isMissing), Standby: n.standby.Load(),
 		Components: components, Certificates: certificates,
 		Node:    n.nodeStatus(),
@@ -41,6 +41,9 @@ func (n *node) Status() api.Status {
 		Backups:     n.backups.snapshot(),
 		Problems:    n.problems.Snapshot(),
 		Authorities: n.authorities(), Rotation: n.rotationStatus(),
+	}
+	if usage, ok := n.metrics.Latest(); ok {
+		s.Usage = &usage
 	}
 	if n.balanced() {
 		s.Servers = n.balancer.Snapshot()

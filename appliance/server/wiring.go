@@ -62,6 +62,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.pods = client
 	apiReady := probe(controlplane.SecurePort, "/readyz", asDaemon)
 	s := n.newSite(client)
 	units := append(n.datastoreUnits(store),

@@ -91,7 +91,7 @@ func (c *course) steps(width int) []string {
 		case i < len(st.ended):
 			mark, word = t.Fail(), ctx.T("failed")
 		case i == len(st.ended):
-			mark, word = t.Say(theme.Warning, t.Spin(int(ctx.Now().Unix()))), ctx.T("now")
+			mark, word = t.Say(theme.Warning, t.Spin(int(ctx.Now().Unix()))), ctx.T("doing")
 		}
 		lines = append(lines, indent(mark+" "+t.Pad(word, 8)+"  ", s.Object+": "+ctx.T(s.Detail), width)...)
 		if i == len(st.ended) {

@@ -52,7 +52,11 @@ func Known(english string) bool {
 }
 
 // chinese is filled by one file for each part of the UI.
-var chinese = merge(zhScreen, zhInstall, zhWizard)
+var chinese = merge(parts()...)
+
+func parts() []map[string]string {
+	return []map[string]string{zhScreen, zhInstall, zhWizard, zhDashboard}
+}
 
 // merge joins the parts. A text that two of them have is a mistake, which a test finds.
 func merge(parts ...map[string]string) map[string]string {

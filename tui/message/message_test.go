@@ -101,6 +101,20 @@ func TestTranslationsTakeTheSameArguments(t *testing.T) {
 	}
 }
 
+// A text that two parts translate has one translation that is never seen.
+func TestNoTextIsTranslatedTwice(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, part := range parts() {
+		for english := range part {
+			if seen[english] {
+				t.Errorf("%q is translated twice", english)
+			}
+			seen[english] = true
+		}
+	}
+}
+
 func TestT(t *testing.T) {
 	t.Parallel()
 	if got := Chinese.T("Exit code: %d", 3); got != "退出码：3" {

@@ -9,7 +9,6 @@ var zhInstall = map[string]string{
 	"Recovery key":      "恢复密钥",
 	"next, previous":    "下一项/上一项",
 	"failed":            "失败",
-	"%s of %s":          "%s，共 %s",
 	"waiting for %s":    "等待 %s",
 	"The node is ready": "节点已就绪",
 	"Compare it group by group with what appliance token create printed.": "请与 appliance token create 输出的内容逐组核对。",
@@ -36,11 +35,10 @@ var zhInstall = map[string]string{
 	", %s/s": "，%s/秒",
 	"This is the recovery key of site %s. It is shown this once and kept nowhere: write it down, and keep it away from this machine.": "这是站点 %s 的恢复密钥。仅显示这一次，且不会保存在任何地方：请抄写下来，并存放在远离本机的地方。",
 	"This machine can run the platform; read the warnings.":                                                                           "本机可以运行平台；请阅读警告。",
-	"now":                                  "进行中",
+	"doing":                                "进行中",
 	"Start it with: %s":                    "启动命令：%s",
 	"what runs, what is wrong, what to do": "运行状况、问题与处理建议",
 	"go there":                             "跳转",
-	"ok":                                   "正常",
 	"This machine is checked. That takes a few seconds.": "正在检查本机，需要几秒钟。",
 	"done":    "完成",
 	"command": "命令",
@@ -76,7 +74,6 @@ var zhInstall = map[string]string{
 	"Leave in the middle?":                       "要中途退出吗？",
 	"What is done so far stays. Run appliance again to go on where it stopped.": "已完成的步骤会保留。再次运行 appliance 可从中断处继续。",
 	"Node":                  "节点",
-	"Address":               "地址",
 	"Site":                  "站点",
 	"Names of applications": "应用域名",
 
@@ -92,7 +89,6 @@ var zhInstall = map[string]string{
 	"write the unit and let systemd read it":                       "写入 systemd 单元并重新加载",
 	"enable: start at every boot":                                  "启用：每次开机自动启动",
 	"start":                                                        "启动",
-	"restart":                                                      "重启",
 
 	// the states of components
 	"pending": "待处理", "waiting": "等待中", "preparing": "准备中", "starting": "启动中", "ready": "就绪", "degraded": "降级",

@@ -69,6 +69,13 @@ func (r *Root) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		r.pages[len(r.pages)-1] = msg.page
 		r.resize(r.width, r.height)
 		return r, start(msg.page)
+	case homeMsg:
+		for len(r.pages) > 1 {
+			if cmd := r.pop(); len(r.pages) == 1 {
+				return r, cmd
+			}
+		}
+		return r, nil
 	case quitMsg:
 		return r, r.quit()
 	case tea.KeyPressMsg:

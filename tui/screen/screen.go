@@ -23,6 +23,8 @@ type Context struct {
 	// Run carries out a command of this program, as a person would type it, and returns what it printed. It is nil where
 	// nothing can be changed from: an unprivileged console shows the command instead.
 	Run func(args []string) Result
+	// Enter gives the terminal to a command of this program until that ends, such as a shell in a pod. It is nil where Run is.
+	Enter func(args []string) tea.Cmd
 	// Name and Zone are of the site, for the first line; empty until they are known.
 	Name, Zone string
 
@@ -88,6 +90,7 @@ type (
 	popMsg     struct{}
 	replaceMsg struct{ page Page }
 	quitMsg    struct{}
+	homeMsg    struct{}
 	// LangMsg tells all pages that the language is another one.
 	LangMsg struct{}
 )
@@ -95,11 +98,25 @@ type (
 // Push shows a page above this one.
 func Push(p Page) tea.Cmd { return func() tea.Msg { return pushMsg{p} } }
 
+// Pushed is the page that a message of Push or Replace shows, nil for every other message. Tests follow it.
+func Pushed(msg tea.Msg) Page {
+	switch msg := msg.(type) {
+	case pushMsg:
+		return msg.page
+	case replaceMsg:
+		return msg.page
+	}
+	return nil
+}
+
 // Pop leaves this page.
 func Pop() tea.Cmd { return func() tea.Msg { return popMsg{} } }
 
 // Replace shows a page instead of this one.
 func Replace(p Page) tea.Cmd { return func() tea.Msg { return replaceMsg{p} } }
+
+// Home leaves every page but the first.
+func Home() tea.Cmd { return func() tea.Msg { return homeMsg{} } }
 
 // Quit ends the program, where it may be ended.
 func Quit() tea.Cmd { return func() tea.Msg { return quitMsg{} } }
