@@ -63,12 +63,16 @@ func (i interview) order(ctx context.Context, p *prompts) (wizard.Order, error) 
 	return o, err
 }
 
+// look gathers what can be. What could not be read is left out: the checks tell of it.
+func (i interview) look(ctx context.Context) host.Facts {
+	ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
+	defer cancel()
+	facts, _ := host.Gather(ctx)
+	return facts
+}
+
 func (i interview) wizard(ctx context.Context) *wizard.Wizard {
-	facts, err := host.Gather(ctx)
-	if err != nil {
-		i.env.Logger().Warn("some facts of this machine could not be read", "error", err)
-	}
-	w := wizard.New(facts)
+	w := wizard.New(i.look(ctx))
 	for _, a := range i.begun.given {
 		if a[1] != "" {
 			_ = w.Answer(a[0], a[1]) // what is no answer is asked for
@@ -95,7 +99,7 @@ func carriedBy(env *Env) (install.Trust, error) {
 func (i interview) onScreen(ctx context.Context, carried install.Trust, sc *screen.Context, in, out *os.File) error {
 	var told bytes.Buffer // for when the screens are gone
 	flow := install.New(sc, install.Engine{
-		Trust: carried, Wizard: i.wizard(ctx), Order: i.begun.order, Explain: explainFailure, After: afterInstall(sc),
+		Trust: carried, Wizard: i.wizard(ctx), Look: func() host.Facts { return i.look(ctx) }, Order: i.begun.order, Explain: explainFailure, After: afterInstall(sc),
 		Do: func(ctx context.Context, o wizard.Order, d setup.Driver) error {
 			return i.do(ctx, muted(i.env, d, &told), o, d)
 		},

@@ -93,6 +93,9 @@ func (w *Wizard) Steps() []Step {
 	return steps
 }
 
+// Look takes what the machine is like now. Answers stay, and may be wrong by then.
+func (w *Wizard) Look(facts host.Facts) { w.facts = facts }
+
 // Answered is the answer to a question, or empty.
 func (w *Wizard) Answered(id string) string { return w.answers[id] }
 

@@ -9,6 +9,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"islet/appliance/host"
 	"islet/appliance/setup"
 	"islet/appliance/wizard"
 	"islet/tui/screen"
@@ -18,6 +19,8 @@ import (
 type Engine struct {
 	Trust  Trust
 	Wizard *wizard.Wizard
+	// Look finds out once more what this machine is like.
+	Look func() host.Facts
 	// Order is what an interrupted installation was to do: nothing is asked then. Else it is nil.
 	Order *wizard.Order
 	// Do carries an order out. It ends soon after ctx does.

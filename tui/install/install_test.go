@@ -359,3 +359,29 @@ func TestQuestionAfterQuestion(t *testing.T) {
 		t.Errorf("%T instead of the plan", r.body)
 	}
 }
+
+// An address that the machine gets meanwhile is offered without losing an answer.
+func TestLookAgain(t *testing.T) {
+	t.Parallel()
+	e := engine()
+	e.Wizard = wizard.New(host.Facts{Hostname: "press1"})
+	e.Look = func() host.Facts {
+		return host.Facts{Hostname: "press1", Interfaces: []host.Interface{{
+			Name: "eth0", Index: 2, MTU: 1500, Up: true, Carrier: true, Physical: true,
+			Addresses: []host.Address{{Prefix: netip.MustParsePrefix("192.0.2.11/24")}},
+		}}}
+	}
+	q := newQuestions(New(tuitest.Context(tuitest.Profiles["ascii"]), e))
+	q.SetSize(80, 21)
+	tuitest.Press(q, "enter", "p", "enter")
+	q.visit("node.address")
+	if strings.Contains(q.View(), "192.0.2.11") {
+		t.Fatal("there is an address already")
+	}
+	for _, m := range tuitest.Run(q.Update(tuitest.Key("ctrl+r"))) {
+		q.Update(m)
+	}
+	if !strings.Contains(q.View(), "192.0.2.11/24 on eth0") || e.Wizard.Value("site.name") != "p" {
+		t.Errorf("%q\n%s", e.Wizard.Value("site.name"), q.View())
+	}
+}

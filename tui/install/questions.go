@@ -10,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"islet/appliance/config"
+	"islet/appliance/host"
 	"islet/appliance/wizard"
 	"islet/tui/screen"
 )
@@ -19,6 +20,7 @@ var (
 	keyNext  = key.NewBinding(key.WithKeys("enter"), key.WithHelp("Enter", "next"))
 	keyBack  = key.NewBinding(key.WithKeys("esc", "shift+tab", "<"), key.WithHelp("Esc", "back"))
 	keySteps = key.NewBinding(key.WithKeys("ctrl+g"), key.WithHelp("^G", "all steps"))
+	keyLook  = key.NewBinding(key.WithKeys("ctrl+r"), key.WithHelp("^R", "look at the machine again"))
 	keyPick  = key.NewBinding(key.WithKeys("up", "down"), key.WithHelp("1-9", "choose"))
 )
 
@@ -26,7 +28,8 @@ var (
 type questions struct {
 	flow          *Flow
 	wizard        *wizard.Wizard
-	id            string // of the question that has the focus
+	steps         []wizard.Step // that apply after the answers so far: working them out takes too long for each key
+	id            string        // of the question that has the focus
 	input         textinput.Model
 	option        int // that is chosen, of a question that has options
 	problem       []string
@@ -34,11 +37,14 @@ type questions struct {
 	width, height int
 }
 
+// lookedMsg is what the machine is like now.
+type lookedMsg struct{ facts host.Facts }
+
 // maxAnswer is more than the longest token.
 const maxAnswer = 1000
 
 func newQuestions(f *Flow) *questions {
-	q := &questions{flow: f, wizard: f.engine.Wizard}
+	q := &questions{flow: f, wizard: f.engine.Wizard, steps: f.engine.Wizard.Steps()}
 	q.visit(q.list()[0].ID)
 	return q
 }
@@ -46,7 +52,7 @@ func newQuestions(f *Flow) *questions {
 // list is all questions that apply, in their order.
 func (q *questions) list() []wizard.Question {
 	var all []wizard.Question
-	for _, s := range q.wizard.Steps() {
+	for _, s := range q.steps {
 		all = append(all, s.Questions...)
 	}
 	return all
@@ -60,13 +66,12 @@ func (q *questions) place() (all []wizard.Question, at int) {
 
 // step is the one that is shown: its number from 0, and how many there are.
 func (q *questions) step() (s wizard.Step, number, of int) {
-	steps := q.wizard.Steps()
-	for i, s := range steps {
+	for i, s := range q.steps {
 		if slices.ContainsFunc(s.Questions, func(o wizard.Question) bool { return o.ID == q.id }) {
-			return s, i, len(steps)
+			return s, i, len(q.steps)
 		}
 	}
-	return steps[0], 0, len(steps)
+	return q.steps[0], 0, len(q.steps)
 }
 
 // visit gives the focus to a question.
@@ -111,13 +116,19 @@ func (q *questions) Keys() []key.Binding {
 		return []key.Binding{key.NewBinding(key.WithKeys("y"), key.WithHelp("y", "leave"))}
 	}
 	if q.Typing() {
-		return []key.Binding{keyNext, keyBack, keySteps, key.NewBinding(key.WithKeys("ctrl+c"), key.WithHelp("^C", "leave"))}
+		return []key.Binding{keyNext, keyBack, keySteps, key.NewBinding(key.WithKeys("ctrl+c"), key.WithHelp("^C", "leave")), keyLook}
 	}
-	return []key.Binding{keyNext, keyPick, keyBack, keySteps, key.NewBinding(key.WithKeys("q"), key.WithHelp("q", "leave"))}
+	return []key.Binding{keyNext, keyPick, keyBack, keySteps, key.NewBinding(key.WithKeys("q"), key.WithHelp("q", "leave")), keyLook}
 }
 
 // Update implements screen.Page.
 func (q *questions) Update(msg tea.Msg) tea.Cmd {
+	if looked, ok := msg.(lookedMsg); ok {
+		q.wizard.Look(looked.facts)
+		q.steps = q.wizard.Steps()
+		q.visit(q.id)
+		return nil
+	}
 	k, ok := msg.(tea.KeyPressMsg)
 	switch {
 	case !ok:
@@ -133,6 +144,10 @@ func (q *questions) Update(msg tea.Msg) tea.Cmd {
 		return q.next()
 	case key.Matches(k, keyBack):
 		return q.back()
+	case key.Matches(k, keyLook) && q.flow.engine.Look != nil:
+		_ = q.commit()
+		look := q.flow.engine.Look
+		return func() tea.Msg { return lookedMsg{look()} }
 	case key.Matches(k, keySteps):
 		_ = q.commit()
 		return screen.Push(newSteps(q))
@@ -179,7 +194,12 @@ func (q *questions) commit() error {
 			text = ""
 		}
 	}
-	return q.wizard.Answer(q.id, text)
+	if text == q.wizard.Answered(q.id) && len(q.wizard.Problems(q.id)) == 0 {
+		return nil
+	}
+	err := q.wizard.Answer(q.id, text)
+	q.steps = q.wizard.Steps()
+	return err
 }
 
 // next takes the answer and goes on, after the last question to the checks.

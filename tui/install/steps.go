@@ -41,7 +41,7 @@ func (s *steps) Update(msg tea.Msg) tea.Cmd {
 	if !ok {
 		return nil
 	}
-	all := s.of.wizard.Steps()
+	all := s.of.steps
 	s.at = min(s.at, len(all)-1)
 	switch name := k.String(); {
 	case name == "enter":
@@ -65,7 +65,7 @@ func (s *steps) choose(step wizard.Step) tea.Cmd {
 func (s *steps) View() string {
 	ctx, t := s.of.flow.ctx, s.of.flow.ctx.Theme
 	var lines []string
-	for i, step := range s.of.wizard.Steps() {
+	for i, step := range s.of.steps {
 		mark, tone := "  ", theme.Plain
 		if i == s.at {
 			mark, tone = t.Cursor()+" ", theme.Mark
