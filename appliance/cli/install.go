@@ -40,6 +40,7 @@ type installFlags struct {
 	noKey  bool
 	// answers is the answer file of a wizard; nil where none was asked.
 	answers []byte
+	asked   bool // by a wizard: the answers are of a person who can see what they replace
 }
 
 func newInstallCommand(env *Env) *cobra.Command {
@@ -106,7 +107,7 @@ func (f *installFlags) follow(ctx context.Context, env *Env, o wizard.Order, d s
 		return explainJoin(j.run(ctx, env, d))
 	}
 	now := *f
-	now.answers, now.noKey = o.Answers, f.noKey || o.NoKey // answers are nil where they are installed already
+	now.asked, now.answers, now.noKey = true, o.Answers, f.noKey || o.NoKey // answers are nil where they are installed already
 	return now.carryOut(ctx, env, d)
 }
 
@@ -121,6 +122,7 @@ func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) e
 	if err != nil {
 		return err
 	}
+	options.Force = f.force || f.asked && correctable(options.Target.Layout)
 	d.Tell(setup.Planning)
 	steps, err := install.NewPlan(ctx, options)
 	if errors.Is(err, install.ErrDiffers) {
@@ -164,7 +166,6 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	if err != nil {
 		return config.Config{}, o, err
 	}
-	o.Force = f.force
 	path := f.config
 	if path == "" {
 		path = o.ConfigPath

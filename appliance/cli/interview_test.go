@@ -156,8 +156,8 @@ func effect(t *testing.T, dir string, answers []byte) string {
 // What is interrupted goes on with its answers, and is forgotten at the end.
 func TestInstallingIsNoted(t *testing.T) {
 	t.Parallel()
-	l := layout.Layout{EtcDir: t.TempDir() + "/etc"}
-	if _, err := readInstalling(l); err == nil {
+	l := layout.Layout{EtcDir: t.TempDir() + "/etc", StateDir: t.TempDir()}
+	if _, err := readInstalling(l); err == nil || correctable(l) {
 		t.Error("there is a note before the first installation")
 	}
 	o := wizard.Order{Answers: []byte(defaultAnswers), NoKey: true}
@@ -166,6 +166,15 @@ func TestInstallingIsNoted(t *testing.T) {
 	}
 	if got, err := readInstalling(l); err != nil || !bytes.Equal(got.Answers, o.Answers) || !got.NoKey {
 		t.Errorf("%+v, %v", got, err)
+	}
+	if !correctable(l) {
+		t.Error("the answers of a node that never started cannot be corrected")
+	}
+	if err := os.MkdirAll(l.PKI(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if correctable(l) {
+		t.Error("the answers of a node that has started are replaced")
 	}
 	for range 2 {
 		if err := forgetInstalling(l); err != nil {

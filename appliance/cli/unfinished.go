@@ -59,6 +59,14 @@ func readInstalling(l layout.Layout) (wizard.Order, error) {
 	return o, nil
 }
 
+// correctable says whether the answer file that is in place may still be another one: it is of an installation that was
+// interrupted before the node has ever started.
+func correctable(l layout.Layout) bool {
+	_, noted := readInstalling(l)
+	_, started := os.Stat(l.PKI())
+	return noted == nil && errors.Is(started, fs.ErrNotExist)
+}
+
 func forgetInstalling(l layout.Layout) error {
 	err := os.Remove(l.Installing())
 	if errors.Is(err, fs.ErrNotExist) {
