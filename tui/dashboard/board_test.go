@@ -200,6 +200,7 @@ func TestUnprivileged(t *testing.T) {
 	expectView(t, d, "shop")
 	expectView(t, press(d, "enter"), "may only look")
 	settle(d, d.jump(tabComponents))
+	expectView(t, press(d, "l"), "may only look", "appliance component logs etcd")
 	expectView(t, press(d, "R"), "may only look", "appliance component restart etcd")
 }
 

@@ -63,8 +63,14 @@ func pagerKeys() []key.Binding {
 // Keys implements screen.Page.
 func (l *log) Keys() []key.Binding { return append(pagerKeys(), keyJump) }
 
-// Start implements screen.Starter.
-func (l *log) Start() tea.Cmd { return l.read() }
+// Start implements screen.Starter. Who may only look is not shown logs: nobody knows what is in them.
+func (l *log) Start() tea.Cmd {
+	if l.ctx.Run == nil {
+		l.pager.add(l.ctx.T("This screen may only look. Log in as root and run the command."), "", l.Command().Line())
+		return nil
+	}
+	return l.read()
+}
 
 func (l *log) read() tea.Cmd {
 	l.id = l.ctx.NextID()
