@@ -28,8 +28,10 @@ const Executable = "/usr/local/bin/appliance"
 // appliance-console@ttyS0.service, knowing of another way.
 const (
 	ConsoleName = "appliance-console@tty1.service"
-	ConsoleUnit = "/etc/systemd/system/appliance-console@.service"
-	ConsoleLink = "/etc/systemd/system/getty.target.wants/" + ConsoleName
+	// ConsolePattern is the screens of all consoles, to systemctl.
+	ConsolePattern = "appliance-console@*.service"
+	ConsoleUnit    = "/etc/systemd/system/appliance-console@.service"
+	ConsoleLink    = "/etc/systemd/system/getty.target.wants/" + ConsoleName
 )
 
 // Logins are the files that keep logins away from consoles with a screen.

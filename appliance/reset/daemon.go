@@ -116,6 +116,11 @@ func (r *Reset) planDaemon(ctx context.Context, b builder) error {
 	return nil
 }
 
+// stopConsoles ends the screens of all consoles, and disables the one that install has enabled.
+func stopConsoles(ctx context.Context) error {
+	return errors.Join(systemd.Control(ctx, "disable", systemd.ConsoleName), systemd.Control(ctx, "stop", systemd.ConsolePattern))
+}
+
 // planUnit stops the service and deletes its unit, where install wrote it.
 func (r *Reset) planUnit(b builder) {
 	if !b.now.Paths[systemd.UnitPath].Exists {
@@ -128,6 +133,9 @@ func (r *Reset) planUnit(b builder) {
 			what, verb = "stop the service", []string{"stop", systemd.UnitName}
 		}
 		b.step(phaseStop, KindUnit, systemd.UnitName, what, func(ctx context.Context) error { return systemd.Control(ctx, verb...) })
+		if b.now.Paths[systemd.ConsoleUnit].Exists && !b.past.had(systemd.ConsoleUnit) {
+			b.step(phaseStop, KindUnit, systemd.ConsoleName, "stop the status screens, and give the first console its login back at the next boot", stopConsoles)
+		}
 	}
 	if theirs {
 		b.keep(systemd.UnitPath, "it was here before the node")

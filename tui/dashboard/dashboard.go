@@ -71,8 +71,8 @@ func (d *Dashboard) SetSize(width, height int) {
 	}
 }
 
-// Typing implements screen.Typing.
-func (d *Dashboard) Typing() bool { return d.front().typing() }
+// Typing implements screen.Typing: after g, too, a letter is none of the frame's.
+func (d *Dashboard) Typing() bool { return d.jumping || d.front().typing() }
 
 // Command implements screen.Commander.
 func (d *Dashboard) Command() screen.Command { return d.front().command() }

@@ -37,7 +37,8 @@ func (p *pager) add(lines ...string) {
 		p.lines = append(p.lines, strings.Clone(l))
 	}
 	if over := len(p.lines) - keptLines; over > 0 {
-		p.lines = append(make([]string, 0, keptLines+keptLines/4), p.lines[over:]...)
+		clear(p.lines[:over])
+		p.lines = p.lines[over:] // append makes a new array from time to time, without what is before this one
 		p.scroll.top = max(0, p.scroll.top-over)
 	}
 }
