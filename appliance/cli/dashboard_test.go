@@ -92,7 +92,7 @@ func (p *screenProcess) shows(t *testing.T, text string) {
 func (p *screenProcess) ends(t *testing.T) {
 	t.Helper()
 	select {
-	case <-p.ended:
+	case <-p.ended: //nolint:errcheck // that it ends is what is asked
 	case <-time.After(10 * time.Second):
 		t.Fatal("goes on")
 	}

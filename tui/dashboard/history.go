@@ -93,10 +93,10 @@ const axis = 5
 // scale is the axis beside a line of a plot.
 func (h *history) scale(line, of int) string {
 	mark := ""
-	switch {
-	case line == 0:
+	switch line {
+	case 0:
 		mark = "100%"
-	case line == of-1:
+	case of - 1:
 		mark = "0%"
 	}
 	return h.ctx.Theme.Say(theme.Dim, h.ctx.Theme.Right(mark, axis-1)+h.ctx.Theme.Bar())

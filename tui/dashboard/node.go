@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"slices"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -61,7 +62,7 @@ func (n *node) View() string {
 	}
 	n.facts(s, i)
 	for _, p := range n.troubles() {
-		if contains(p.nodes, n.name) || p.Subject == n.name {
+		if slices.Contains(p.nodes, n.name) || p.Subject == n.name {
 			s.blank()
 			n.trouble(s, p)
 		}
@@ -69,15 +70,6 @@ func (n *node) View() string {
 	s.head(n.ctx.T("Components"))
 	s.add(layOut(n.ctx, componentColumns(), componentRows(n.board, n.now.site[i].Status.Components), n.width, -1)...)
 	return n.scroll.view(n.ctx, s.lines)
-}
-
-func contains(list []string, name string) bool {
-	for _, l := range list {
-		if l == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (n *node) facts(s *sheet, i int) {

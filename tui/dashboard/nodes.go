@@ -2,7 +2,9 @@ package dashboard
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"charm.land/bubbles/v2/key"
@@ -85,11 +87,7 @@ func (l *list) below(s *sheet) string {
 
 // join puts a text below lines.
 func join(lines []string, text string) string {
-	out := ""
-	for _, l := range lines {
-		out += l + "\n"
-	}
-	return out + text
+	return strings.Join(append(slices.Clone(lines), text), "\n")
 }
 
 func nodeColumns() []column {

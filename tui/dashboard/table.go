@@ -31,14 +31,6 @@ type cell struct {
 	tone theme.Tone
 }
 
-func plain(texts ...string) []cell {
-	cells := make([]cell, len(texts))
-	for i, t := range texts {
-		cells[i].text = t
-	}
-	return cells
-}
-
 // layOut draws a table's head and rows; selected is the row with the cursor, -1 for a table without one.
 func layOut(ctx *screen.Context, columns []column, rows []row, width, selected int) []string {
 	t := ctx.Theme
