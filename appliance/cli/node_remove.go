@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
 	"islet/appliance/server"
 )
 

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
 	"islet/appliance/join"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/pki"
 	"islet/appliance/server"
 )

@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
 	"islet/appliance/api"
@@ -23,6 +22,7 @@ import (
 	"islet/appliance/datastore"
 	"islet/appliance/join"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
