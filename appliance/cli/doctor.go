@@ -90,7 +90,7 @@ func examine(ctx context.Context, env *Env, c config.Config, l layout.Layout) do
 }
 
 func askMembers(ctx context.Context) (voters, healthy int, err error) {
-	store, err := openStore(ctx)
+	store, err := openMembers(ctx)
 	if err != nil {
 		return 0, 0, err
 	}

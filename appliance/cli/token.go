@@ -61,7 +61,7 @@ func openCluster() (cluster, error) {
 		return cluster{}, Advise(err, "the authorities are made when `appliance server` first starts")
 	}
 	port := controlplane.SecurePort
-	if c.Datastore.Store == config.StoreEtcd {
+	if c.Datastore.Store.Several() {
 		port = controlplane.BalancerPort
 	}
 	access := controlplane.Params{PKI: store}.AccessAt(port, controlplane.LeafAdmin)

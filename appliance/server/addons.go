@@ -78,7 +78,7 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 		New: func() component.Component {
 			return component.Task{TaskName: addonsName, TaskNeeds: []string{controlplane.APIServerName}, Do: func(ctx context.Context, ready func()) error {
 				apply := func(ctx context.Context) error { return n.applyAddons(ctx, applier) }
-				if n.replicated() {
+				if n.several() {
 					return kube.Lead(ctx, c, addonsLease, n.derived.NodeName, apply, ready)
 				}
 				if err := apply(ctx); err != nil {

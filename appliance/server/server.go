@@ -22,6 +22,7 @@ import (
 	"islet/appliance/cgroup"
 	"islet/appliance/component"
 	"islet/appliance/config"
+	"islet/appliance/datastore"
 	"islet/appliance/engine"
 	"islet/appliance/footprint"
 	"islet/appliance/health"
@@ -79,6 +80,7 @@ type node struct {
 	issuing    sync.Mutex     // held while certificates are issued
 	rotation   rotation
 	backups    *backups
+	database   *datastore.External // where the datastore is one of the site's own
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -244,8 +246,14 @@ func (n *node) openPKI(built time.Time) (err error) {
 	if _, _, err := n.pki.ServiceAccountKey(); err != nil {
 		return err
 	}
-	if _, err := n.pki.Secret(pki.EncryptionSecret, pki.EncryptionBytes); err != nil {
+	secret, err := n.pki.Secret(pki.EncryptionSecret, pki.EncryptionBytes)
+	if err != nil {
 		return err
+	}
+	if n.Config.Datastore.Store == config.StoreExternal {
+		if n.database, err = Database(n.Config, n.layout, secret); err != nil {
+			return err
+		}
 	}
 	if err := n.openServers(); err != nil {
 		return err

@@ -77,6 +77,13 @@ func (n *node) nodeStatus() api.Node {
 func (n *node) datastoreStatus() api.Datastore {
 	store := n.datastoreParams()
 	d := api.Datastore{Store: string(n.Config.Datastore.Store), Path: store.Path(), Bytes: store.Bytes(), Restored: n.restoration()}
+	if n.database != nil {
+		d.Path = n.database.Endpoint
+		if r, err := datastore.ReadDatabase(n.layout); err == nil { // absent until kine has looked
+			d.Database, d.Bytes = &r, r.Bytes
+		}
+		return d
+	}
 	if list, err := store.Ring.List(); err == nil && len(list) > 0 {
 		d.Snapshots, d.NewestSnapshot = len(list), list[0].Taken
 	}
