@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -117,6 +118,9 @@ func (t *Target) source() (string, error) {
 
 const dialTimeout = 5 * time.Second
 
+// errFile is returned for a file that is not what it is to be.
+var errFile = errors.New("not a file that can be used")
+
 // open returns a pool of one connection, which is made when it is first used.
 func (t *Target) open() (*sql.DB, error) {
 	source, err := t.source()
@@ -169,13 +173,13 @@ func (t *Target) tls() (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", t.CAFile)
+			return nil, fmt.Errorf("%w: %s holds no certificate", errFile, t.CAFile)
 		}
 	}
 	if t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errFile, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -34,7 +35,7 @@ func judge(err error) *troubleError {
 	if known, ok := errors.AsType[*troubleError](err); ok {
 		return known
 	}
-	for _, by := range []func(error) (*troubleError, bool){byPostgres, byMySQL, byCertificate, byNetwork} {
+	for _, by := range []func(error) (*troubleError, bool){byFiles, byPostgres, byMySQL, byCertificate, byNetwork} {
 		if t, ok := by(err); ok {
 			t.found += ": " + short(err)
 			return t
@@ -82,6 +83,16 @@ var mysqlCodes = map[uint16]row{
 
 func (r row) trouble() (*troubleError, bool) {
 	return &troubleError{kind: r.kind, found: r.found, advice: r.advice}, r.kind != ""
+}
+
+// byFiles is what is wrong before the database is asked.
+func byFiles(err error) (*troubleError, bool) {
+	_, isParse := errors.AsType[*pgconn.ParseConfigError](err)
+	_, isPath := errors.AsType[*fs.PathError](err)
+	if isParse || isPath || errors.Is(err, errFile) {
+		return row{datastore.Refused, "what datastore.external names cannot be used", "see that caFile, certFile and keyFile hold PEM, and that root can read them"}.trouble()
+	}
+	return nil, false
 }
 
 func byPostgres(err error) (*troubleError, bool) {
