@@ -76,7 +76,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		network.Agent(net),
 		network.Proxy(net),
 		n.addonsUnit(client),
-		n.tenancyUnit(),
+		n.tenancyUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
 		n.backups.unit(),

@@ -43,7 +43,8 @@ type Client interface {
 	Update(ctx context.Context, o Object) error
 	// Patch fills the object, too.
 	Patch(ctx context.Context, o Object, patch Patch) error
-	// Delete leaves what belongs to the object to the API, which deletes it afterwards.
+	// Delete leaves what belongs to the object to the API, which deletes it afterwards. An object with a UID is that very one: another
+	// of its name stays, which is an error that says "conflict".
 	Delete(ctx context.Context, o Object) error
 	// KindFor is the preferred version of a kind. Its error is ErrNoKind when the API does not serve it.
 	KindFor(ctx context.Context, kind schema.GroupKind) (schema.GroupVersionKind, error)

@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	kjson "sigs.k8s.io/json"
+
+	"islet/appliance/paas/v1alpha1"
 )
 
 // scheme has the kinds that may be used as Go types.
@@ -27,7 +30,7 @@ var scheme = newScheme()
 
 func newScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(s); err != nil {
 			panic(err) // the groups have no type in common
 		}
@@ -109,7 +112,7 @@ func (a *api) resource(ctx context.Context, o runtime.Object, kind schema.GroupV
 }
 
 // clusterKinds are the typed kinds without a namespace.
-var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true}
+var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true, "Tenant": true, "Environment": true}
 
 func kindOf(o runtime.Object) (schema.GroupVersionKind, error) {
 	if _, ok := o.(runtime.Unstructured); ok {
@@ -208,7 +211,17 @@ func (a *api) Delete(ctx context.Context, o Object) error {
 	if err != nil {
 		return err
 	}
-	return a.do(ctx, a.rest.Delete().AbsPath(path, o.GetName()).Param("propagationPolicy", "Background"), nil)
+	policy := metav1.DeletePropagationBackground
+	options := metav1.DeleteOptions{PropagationPolicy: &policy}
+	options.Kind, options.APIVersion = "DeleteOptions", "v1"
+	if uid := o.GetUID(); uid != "" {
+		options.Preconditions = &metav1.Preconditions{UID: &uid}
+	}
+	body, err := json.Marshal(options)
+	if err != nil {
+		return err
+	}
+	return a.do(ctx, a.rest.Delete().AbsPath(path, o.GetName()).SetHeader("Content-Type", runtime.ContentTypeJSON).Body(body), nil)
 }
 
 // KindFor implements Client.

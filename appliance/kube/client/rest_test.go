@@ -82,7 +82,7 @@ func TestTypedObjects(t *testing.T) {
 		"GET /api/v1/nodes/n1", "GET /api/v1/namespaces/x/secrets?labelSelector=one%2Ctwo", "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1",
 		`POST /api/v1/namespaces/x/secrets {"kind":"Secret","apiVersion":"v1","metadata":{"name":"s","namespace":"x"}}`,
 		`PUT /api/v1/namespaces/x/secrets/s {"kind":"Secret","apiVersion":"v1","metadata":{"name":"s","namespace":"x","resourceVersion":"7"}}`,
-		`PATCH /api/v1/nodes/n1 {"x":1}`, "DELETE /api/v1/nodes/n1?propagationPolicy=Background", "GET /api/v1/nodes/none",
+		`PATCH /api/v1/nodes/n1 {"x":1}`, `DELETE /api/v1/nodes/n1 {"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}`, "GET /api/v1/nodes/none",
 	}
 	if got := strings.Join(*asked, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("asked\n%s\nwant\n%s", got, strings.Join(want, "\n"))

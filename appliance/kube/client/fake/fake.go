@@ -64,7 +64,11 @@ func (w wrapped) Patch(ctx context.Context, o client.Object, patch client.Patch)
 
 // Delete implements client.Client.
 func (w wrapped) Delete(ctx context.Context, o client.Object) error {
-	return w.upstream.Delete(ctx, o, upstream.PropagationPolicy(metav1.DeletePropagationBackground))
+	options := []upstream.DeleteOption{upstream.PropagationPolicy(metav1.DeletePropagationBackground)}
+	if uid := o.GetUID(); uid != "" {
+		options = append(options, upstream.Preconditions{UID: &uid})
+	}
+	return w.upstream.Delete(ctx, o, options...)
 }
 
 // KindFor implements client.Client.
