@@ -32,7 +32,7 @@ const shimsGroup = "shims"
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
 	return []string{datastore.KineName, datastore.EtcdName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name, vip.Name}
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name, vip.Name, tenancyName}
 }
 
 // generatedDirs are the folders of generated configuration.
@@ -76,7 +76,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		network.Agent(net),
 		network.Proxy(net),
 		n.addonsUnit(client),
-		n.tenancyUnit(client),
+		n.tenancyUnit(),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
 		n.backups.unit(),
