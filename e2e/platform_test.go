@@ -63,7 +63,14 @@ func bootSite(t *testing.T, name string, hosts int, answers ...func(*config.Conf
 		spec.Hosts = append(spec.Hosts, lab.HostSpec{Name: fmt.Sprintf("node%d", i+1), Boot: lab.Service{Args: []string{"appliance", "server"}}})
 	}
 	spec.Hosts[0].Files = map[string]lab.File{paths.Config(): {Data: answer, Mode: 0o600}}
-	takePlace(t, hosts)
+	return raise(t, spec, begun)
+}
+
+// raise makes the hosts of a lab, which goes with the test.
+func raise(t *testing.T, spec lab.Spec, begun time.Time) []*platform {
+	t.Helper()
+	site := spec.Name
+	takePlace(t, len(spec.Hosts))
 	l, err := lab.Up(t.Context(), spec, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

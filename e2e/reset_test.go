@@ -33,7 +33,7 @@ func (p *platform) installByTyping(t *testing.T) {
 	const questions = 12
 	typed := "\n" + p.site + "\n" + strings.Repeat("\n", questions-2) + "y\n"
 	var seen strings.Builder
-	err := p.host.Exec(t.Context(), lab.Command{Args: []string{"appliance"}, TTY: true, Stdin: strings.NewReader(typed), Stdout: &seen})
+	err := p.host.Exec(t.Context(), lab.Command{Args: []string{"appliance"}, Env: []string{"APPLIANCE_PLAIN=1"}, TTY: true, Stdin: strings.NewReader(typed), Stdout: &seen})
 	if err != nil || !strings.Contains(seen.String(), "appliance server") {
 		t.Fatalf("%v\n%s", err, seen.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"islet/appliance/backup"
 	"islet/appliance/config"
 	"islet/appliance/install"
+	"islet/appliance/setup"
 )
 
 func newBackupKeyCommand(env *Env) *cobra.Command {
@@ -120,10 +121,8 @@ func (f *installFlags) finishWithKey(ctx context.Context, env *Env, c config.Con
 	if err := f.finish(ctx, env, o, report); err != nil {
 		return err
 	}
-	if *f.format == FormatText {
-		if _, err := fmt.Fprintf(env.Stdio.Out, "\n"+keyWarning+"%s\n", c.Site.Name, key.Recipient(), key.Secret()); err != nil {
-			return err
-		}
+	if err := f.driver.Ask(ctx, setup.Key{Site: c.Site.Name, Recipient: key.Recipient().String(), Secret: key.Secret()}); err != nil {
+		return err
 	}
 	return backup.SetSiteRecipient(o.Target.Layout, key.Recipient())
 }

@@ -19,6 +19,7 @@ import (
 	"islet/appliance/preflight"
 	"islet/appliance/progress"
 	"islet/appliance/reset"
+	"islet/appliance/setup"
 )
 
 // backupChecked is the JSON form of a verified backup.
@@ -68,7 +69,7 @@ func printManifest(w io.Writer, m backup.Manifest, checked bool) {
 }
 
 type restoreFlags struct {
-	setup
+	setupFlags
 	key  string
 	plan bool
 	yes  bool
@@ -101,6 +102,7 @@ func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
 	if err := requireRoot("make this machine a node"); err != nil {
 		return err
 	}
+	f.driver = &lines{env: env, format: *f.format, confirms: true, yes: f.yes, advice: "look at it with --plan, then give --yes"}
 	options, err := f.carry(env)
 	if err != nil {
 		return err
@@ -116,7 +118,7 @@ func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
 	if *f.format == FormatText {
 		printManifest(env.Stdio.Err, contents.Manifest, checked)
 	}
-	if err := prepareRestore(ctx, env, contents, &options, func(ctx context.Context) error {
+	if err := f.prepare(ctx, env, contents, &options, func(ctx context.Context) error {
 		file, err := os.Open(path)
 		if err != nil {
 			return err
@@ -134,17 +136,17 @@ func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
 	if f.plan {
 		return env.Print(*f.format, report, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := confirmPlan(ctx, env, steps, f.yes, "look at it with --plan, then give --yes"); err != nil {
+	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
 		return err
 	}
-	if err := f.do(ctx, env, steps); err != nil {
+	if err := f.do(ctx, steps); err != nil {
 		return Advise(err, "run the same command again: it goes on where it stopped; `appliance reset` takes back what was done")
 	}
 	return f.finish(ctx, env, options, report)
 }
 
-// prepareRestore refuses where the backup cannot be put back, and says what an installation has to do for it.
-func prepareRestore(ctx context.Context, env *Env, contents backup.Contents, o *install.Options, place func(context.Context) error) error {
+// prepare refuses where the backup cannot be put back, and says what an installation has to do for it.
+func (f *restoreFlags) prepare(ctx context.Context, env *Env, contents backup.Contents, o *install.Options, place func(context.Context) error) error {
 	m := contents.Manifest
 	c, _, err := config.Decode(bytes.NewReader(contents.Config))
 	if err == nil && c.Node.Role != config.RoleServer {
@@ -171,7 +173,7 @@ func prepareRestore(ctx context.Context, env *Env, contents backup.Contents, o *
 	o.Restore = &install.Restore{
 		Site: m.Site, Detail: "put back authorities and datastore as they were at " + m.Created.Local().Format(time.DateTime), Done: done, Place: place,
 	}
-	return checkMachine(ctx, env, preflight.Input{Config: c, Layout: o.Target.Layout})
+	return f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: o.Target.Layout})
 }
 
 // checkSameMachine insists on the name and the address that the site knows its server by.

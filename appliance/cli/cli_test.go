@@ -19,7 +19,8 @@ import (
 	"islet/bundle"
 )
 
-var update = flag.Bool("update", false, "write golden files")
+// updating says whether golden files are to be written. The flag is that of the screens' golden files.
+func updating() bool { return flag.Lookup("update").Value.String() == "true" }
 
 // result is one call of the command line.
 type result struct {
@@ -60,7 +61,7 @@ func TestRootHelpGolden(t *testing.T) {
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
-	if *update {
+	if updating() {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 	"islet/appliance/layout"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
+	"islet/appliance/setup"
 	"islet/appliance/wizard"
 )
 
@@ -31,7 +32,7 @@ kind: ` + config.Kind + `
 `
 
 type installFlags struct {
-	setup
+	setupFlags
 	config string
 	yes    bool
 	force  bool
@@ -88,20 +89,30 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if in, ok := f.asks(env); ok {
-		w, err := consult(ctx, env, in)
-		if err != nil {
-			return err
-		}
-		if w.Value(wizard.Action) == wizard.ActionJoin {
-			join := joinFlags{setup: f.setup, token: w.Value(wizard.Token), name: w.Answered("node.name"), address: w.Answered("node.address"), patient: time.Hour}
-			return explainJoin(join.run(ctx, env))
-		}
-		if f.answers, err = w.File(); err != nil {
-			return err
-		}
-		f.noKey = f.noKey || w.Value(wizard.RecoveryKey) == wizard.No
-		fmt.Fprintf(env.Stdio.Err, "\nThe answer file:\n\n%s\n", f.answers)
+		return interview{env: env, begun: recall(), lines: f.lines, do: f.follow}.run(ctx, in)
 	}
+	return f.carryOut(ctx, env, f.lines(env))
+}
+
+// lines is what writes of an installation line by line.
+func (f *installFlags) lines(env *Env) setup.Driver {
+	return &lines{env: env, format: *f.format, confirms: true, yes: f.yes, advice: "look at `appliance install --plan`, then give --yes"}
+}
+
+// follow does what a wizard was answered: the same that flags and a file do.
+func (f *installFlags) follow(ctx context.Context, env *Env, o wizard.Order, d setup.Driver) error {
+	if o.Join {
+		j := joinFlags{setupFlags: f.setupFlags, token: o.Token, name: o.Name, address: o.Address, patient: time.Hour}
+		return explainJoin(j.run(ctx, env, d))
+	}
+	now := *f
+	now.answers, now.noKey = o.Answers, f.noKey || o.NoKey // answers are nil where they are installed already
+	return now.carryOut(ctx, env, d)
+}
+
+// carryOut is an installation, whoever drives it.
+func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) error {
+	f.driver = d
 	if _, err := os.Stat(layout.Default().Joining()); err == nil && !f.plan {
 		return Exit(CodeExists, Advise(errors.New("this machine has been let in by a site and has not fetched everything yet"),
 			"go on with the same `appliance join`, or `appliance reset` first"))
@@ -110,6 +121,7 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	d.Tell(setup.Planning)
 	steps, err := install.NewPlan(ctx, options)
 	if errors.Is(err, install.ErrDiffers) {
 		return Exit(CodeExists, Advise(err, "compare the two; --force replaces it and keeps the old one beside it"))
@@ -120,23 +132,30 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout}); err != nil {
+	if err := f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout}); err != nil {
 		return err
 	}
-	if err := confirmPlan(ctx, env, steps, f.yes, "look at `appliance install --plan`, then give --yes"); err != nil {
+	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
 		return err
 	}
-	if err := f.do(ctx, env, steps); err != nil {
+	f.begun = func() error {
+		return noteInstalling(options.Target.Layout, wizard.Order{Answers: options.Config, NoKey: f.noKey})
+	}
+	if err := f.do(ctx, steps); err != nil {
 		return Advise(err, "correct that and run `appliance install` again: it goes on where it stopped")
 	}
-	return f.finishWithKey(ctx, env, c, options, steps)
+	if err := f.finishWithKey(ctx, env, c, options, steps); err != nil {
+		return err
+	}
+	return forgetInstalling(options.Target.Layout)
 }
 
-// asks says whether there is somebody to ask, and something: an answer file says it all, and so does one that is installed.
+// asks says whether there is somebody to ask, and something: an answer file says it all, and so does one that is installed,
+// unless its installation was interrupted.
 func (f *installFlags) asks(env *Env) (*os.File, bool) {
 	in, person := terminal(env)
 	_, err := os.Stat(layout.Default().Config())
-	return in, person && f.config == "" && !f.yes && !f.plan && *f.format == FormatText && errors.Is(err, fs.ErrNotExist)
+	return in, person && f.config == "" && !f.yes && !f.plan && *f.format == FormatText && (errors.Is(err, fs.ErrNotExist) || recall().order != nil)
 }
 
 // options reads and checks everything before anything is changed.
@@ -151,11 +170,15 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 		path = o.ConfigPath
 	}
 	o.Config, err = f.answers, nil
-	if f.answers == nil {
+	if f.answers != nil {
+		path = "the answers"
+	} else {
 		o.Config, err = os.ReadFile(path)
 	}
 	if f.config == "" && errors.Is(err, fs.ErrNotExist) {
-		o.Config, err = []byte(defaultAnswers), nil
+		if o.Config, err = []byte(defaultAnswers), nil; recall().order != nil {
+			o.Config = recall().order.Answers
+		}
 	}
 	if err != nil {
 		return config.Config{}, o, Advise(fmt.Errorf("read answer file: %w", err), "name an answer file, or write one: appliance config example")
@@ -170,11 +193,4 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, o, err
-}
-
-func printInstallPlan(w io.Writer, steps []install.Step) error {
-	for _, s := range steps {
-		printInstallStep(w, s)
-	}
-	return nil
 }

@@ -17,33 +17,37 @@ import (
 // watchReady is waitReady for people: it tells on out what the node has come to. On a terminal that is
 // one line that changes, elsewhere a line for each component that gets ready.
 func watchReady(ctx context.Context, client *api.Client, wait time.Duration, out io.Writer) (api.Status, error) {
-	file, ok := out.(*os.File)
-	w := watcher{out: out, terminal: ok && term.IsTerminal(int(file.Fd())), begun: time.Now(), seen: map[string]bool{}}
+	w := newWatcher(out)
+	defer w.end()
+	return followReadyNode(ctx, client, wait, w.tell)
+}
+
+// followReadyNode waits until the node is ready, and tells each time what it has come to, or why it does not answer.
+func followReadyNode(ctx context.Context, client *api.Client, wait time.Duration, tell func(api.Status, error)) (api.Status, error) {
+	begun := time.Now()
 	tick := time.NewTicker(waitInterval)
 	defer tick.Stop()
 	for {
 		s, err := client.Status(ctx)
-		if err == nil {
-			w.show(s)
-			if s.Ready {
-				w.end()
-				return s, nil
-			}
-		} else if !errors.Is(err, api.ErrUnreachable) {
-			w.end()
+		switch tell(s, err); {
+		case err == nil && s.Ready:
+			return s, nil
+		case err != nil && !errors.Is(err, api.ErrUnreachable):
 			return s, err
-		}
-		if time.Since(w.begun) > wait {
-			w.end()
+		case time.Since(begun) > wait:
 			return s, notReady(s, err, wait)
 		}
 		select {
 		case <-ctx.Done():
-			w.end()
 			return s, ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+func newWatcher(out io.Writer) *watcher {
+	file, ok := out.(*os.File)
+	return &watcher{out: out, terminal: ok && term.IsTerminal(int(file.Fd())), begun: time.Now(), seen: map[string]bool{}}
 }
 
 type watcher struct {
@@ -51,6 +55,12 @@ type watcher struct {
 	terminal bool
 	begun    time.Time
 	seen     map[string]bool // components that were told to be ready
+}
+
+func (w *watcher) tell(s api.Status, err error) {
+	if err == nil {
+		w.show(s)
+	}
 }
 
 func (w *watcher) show(s api.Status) {

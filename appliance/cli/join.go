@@ -29,10 +29,12 @@ import (
 	"islet/appliance/registry"
 	"islet/appliance/reset"
 	"islet/appliance/server"
+	"islet/appliance/setup"
+	"islet/appliance/wizard"
 )
 
 type joinFlags struct {
-	setup
+	setupFlags
 	token   string
 	name    string
 	address string
@@ -52,7 +54,7 @@ func newJoinCommand(env *Env) *cobra.Command {
 		GroupID: groupRun,
 		Args:    cobra.NoArgs,
 		Long: `Asks the site named in the token to let this machine in, installs this program and starts the node. A server of the
-site makes the token: ` + "`appliance token create`" + `.
+site makes the token: ` + "`appliance token create`" + `. On a terminal, without a token, it asks for it.
 
 This program may be the bare executable, without the bundle that the site runs: what is missing then comes from the
 servers of the site once they have let this machine in, and is compared with the bundle's signed digests.
@@ -60,7 +62,8 @@ servers of the site once they have let this machine in, and is compared with the
 Before anything is changed it checks that what answers is the site that made the token, that both run the same version,
 that the clocks agree, that the name and the address are free, and that the ports are open both ways. What is refused
 leaves nothing behind, and the token can be used again. So it can after an interruption: run the same command again.`,
-		Example: `  appliance join --token islet-04g0m2k9-...
+		Example: `  appliance join                                             asks for the token
+  appliance join --token islet-04g0m2k9-...
   appliance join --token islet-04g0m2k9-... --plan           check everything, and print every side effect
   appliance join --token islet-04g0m2k9-... --name press2 --address 10.0.0.12 --labels example.com/hall=3
   appliance join --token islet-04g0m2k9-... --config press.yaml
@@ -76,11 +79,40 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
 	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
 	f.addFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return explainJoin(f.run(cmd.Context(), env)) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.start(cmd.Context(), env) }
 	return cmd
 }
 
-func (f *joinFlags) run(ctx context.Context, env *Env) error {
+// start asks what was not given, where there is somebody to ask.
+func (f *joinFlags) start(ctx context.Context, env *Env) error {
+	in, person := terminal(env)
+	if f.token != "" || !person || f.plan || *f.format != FormatText {
+		return explainJoin(f.run(ctx, env, f.lines(env)))
+	}
+	if err := requireRoot("make this machine a node"); err != nil {
+		return err
+	}
+	given := [][2]string{{wizard.Action, wizard.ActionJoin}, {"node.name", f.name}, {"node.address", f.address}}
+	return interview{env: env, begun: beginning{given: given}, lines: f.lines, do: f.follow}.run(ctx, in)
+}
+
+// follow does what a wizard was answered, with all else as the flags say.
+func (f *joinFlags) follow(ctx context.Context, env *Env, o wizard.Order, d setup.Driver) error {
+	if !o.Join {
+		i := installFlags{setupFlags: f.setupFlags}
+		return i.follow(ctx, env, o, d)
+	}
+	now := *f
+	now.token, now.name, now.address = o.Token, o.Name, o.Address
+	return explainJoin(now.run(ctx, env, d))
+}
+
+// lines is what writes of a join line by line. The token is the consent.
+func (f *joinFlags) lines(env *Env) setup.Driver { return &lines{env: env, format: *f.format} }
+
+// run is a join, whoever drives it.
+func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) error {
+	f.driver = d
 	token, err := f.readToken(ctx, env)
 	if err != nil {
 		return err
@@ -100,6 +132,7 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	d.Tell(setup.Asking)
 	client, hello, err := f.knock(ctx, env, token)
 	if err != nil {
 		return err
@@ -109,25 +142,26 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	in, err := f.resume(ctx, env, token, a, own, &options)
+	in, err := f.resume(ctx, token, a, own, &options)
 	if err != nil {
 		return err
 	}
 	defer in.close()
 	c := in.config
 	if !in.admitted() {
-		if c, err = f.consult(ctx, env, client, a, own, &options); err != nil {
+		if c, err = f.apply(ctx, client, a, own, &options); err != nil {
 			return err
 		}
 	}
-	if err := checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout, Joins: true}); err != nil {
+	if err := f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout, Joins: true}); err != nil {
 		return err
 	}
 	if err := f.complete(ctx, env, hello, in.offer(client, a), a.Address, &options); err != nil {
 		return err
 	}
+	d.Tell(setup.Planning)
 	options.Site = &install.Site{Name: c.Site.Name, Done: in.admitted(), Enter: func(ctx context.Context) error {
-		err := f.enter(ctx, env, client, a, options.Target.Layout)
+		err := f.enter(ctx, client, a, options.Target.Layout)
 		if err == nil && options.Fetch != nil {
 			err = noteJoining(a, own, options)
 		}
@@ -140,11 +174,14 @@ func (f *joinFlags) run(ctx context.Context, env *Env) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := f.do(ctx, env, steps); err != nil {
+	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config, Join: true}); err != nil {
+		return err
+	}
+	if err := f.do(ctx, steps); err != nil {
 		if rest, ok := errors.AsType[*unfetched](err); ok {
-			return rest.explain(env)
+			return rest.explain(d)
 		}
-		return f.undo(ctx, env, options.Target, err)
+		return f.undo(ctx, options.Target, err)
 	}
 	if err := forgetJoining(options.Target.Layout); err != nil {
 		return err
@@ -178,7 +215,7 @@ func (f *joinFlags) knock(ctx context.Context, env *Env, token join.Token) (*joi
 		return nil, hello, adviseCopy(err, hello)
 	}
 	if client.Skew.Abs() > join.SkewWarning {
-		fmt.Fprintf(env.Stdio.Err, "the clock of this machine is %s; it can be set with: %s\n", join.Behind(client.Skew), setClock(client.Skew))
+		f.note("the clock of this machine is %s; it can be set with: %s", join.Behind(client.Skew), setClock(client.Skew))
 	}
 	return client, hello, Advise(join.CheckClock(client.Skew), "set this machine's clock: "+setClock(client.Skew))
 }
@@ -246,8 +283,8 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, own confi
 	}, nil
 }
 
-// consult asks the site whether it would take this machine, while the ports that the site must reach are open.
-func (f *joinFlags) consult(ctx context.Context, env *Env, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
+// apply asks the site whether it would take this machine, while the ports that the site must reach are open.
+func (f *joinFlags) apply(ctx context.Context, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
 	listeners := listenForSite(ctx, &a)
 	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
 	if err == nil {
@@ -277,7 +314,7 @@ func (f *joinFlags) consult(ctx context.Context, env *Env, client *join.Client, 
 	}
 	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, ports...)
 	for _, w := range warnings {
-		fmt.Fprintf(env.Stdio.Err, "warning: another server of the site cannot be reached: %s\n", w)
+		f.note("warning: another server of the site cannot be reached: %s", w)
 	}
 	if err != nil {
 		return config.Config{}, Advise(err, "open the port towards that server in the firewalls between")
@@ -292,6 +329,11 @@ func (f *joinFlags) consult(ctx context.Context, env *Env, client *join.Client, 
 	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, nil
+}
+
+// note tells of something that a person should know.
+func (f *joinFlags) note(format string, args ...any) {
+	f.driver.Tell(setup.Note(fmt.Sprintf(format, args...)))
 }
 
 // withOwn is the site's answer file for this machine with what the machine decides itself. Each is right alone; fields of the
@@ -329,7 +371,7 @@ func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
 const vxlanPort = 8472
 
 // enter asks to be let in and keeps what it gets.
-func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a join.Application, l layout.Layout) error {
+func (f *joinFlags) enter(ctx context.Context, client *join.Client, a join.Application, l layout.Layout) error {
 	pending := map[string]pki.Request{}
 	a.Requests = map[string][]byte{}
 	for _, leaf := range server.WorkerLeaves(a.Node, a.Address, a.Role) {
@@ -339,7 +381,7 @@ func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a 
 		}
 		pending[leaf.Name], a.Requests[leaf.Name] = r, r.CSR
 	}
-	admission, err := f.admit(ctx, env, client, a)
+	admission, err := f.admit(ctx, client, a)
 	if err != nil {
 		return err
 	}
@@ -367,7 +409,7 @@ func (f *joinFlags) enter(ctx context.Context, env *Env, client *join.Client, a 
 }
 
 // admit asks until somebody has approved, where that is needed.
-func (f *joinFlags) admit(ctx context.Context, env *Env, client *join.Client, a join.Application) (join.Admission, error) {
+func (f *joinFlags) admit(ctx context.Context, client *join.Client, a join.Application) (join.Admission, error) {
 	deadline := time.Now().Add(f.patient)
 	for told := false; ; {
 		admission, err := client.Admit(ctx, a)
@@ -380,8 +422,7 @@ func (f *joinFlags) admit(ctx context.Context, env *Env, client *join.Client, a 
 			if err != nil {
 				return admission, err
 			}
-			fmt.Fprintf(env.Stdio.Err, "Somebody has to approve of this machine. On a server: appliance node approve %s\n"+
-				"It must show the same words there: %s\n", a.Node, join.KeyOf(info).Words())
+			f.driver.Tell(setup.Approval{Node: a.Node, Words: join.KeyOf(info).Words()})
 		}
 		if time.Now().After(deadline) {
 			return admission, Exit(CodeTimeout, Advise(fmt.Errorf("not approved within %s: %w", f.patient, err), "run the same command again, and let somebody approve meanwhile"))
@@ -397,11 +438,11 @@ func (f *joinFlags) admit(ctx context.Context, env *Env, client *join.Client, a 
 const approvalInterval = 2 * time.Second
 
 // undo leaves the machine as it was: nothing of the node runs yet.
-func (f *joinFlags) undo(ctx context.Context, env *Env, target reset.Target, cause error) error {
+func (f *joinFlags) undo(ctx context.Context, target reset.Target, cause error) error {
 	if err := undoTo(ctx, target); err != nil {
 		return errors.Join(cause, Advise(fmt.Errorf("what was done so far could not be undone: %w", err), "run `appliance reset`"))
 	}
-	fmt.Fprintln(env.Stdio.Err, "what was done so far is undone; the same command may be run again")
+	f.note("what was done so far is undone; the same command may be run again")
 	return cause
 }
 

@@ -27,6 +27,7 @@ import (
 	"islet/appliance/pki"
 	"islet/appliance/progress"
 	"islet/appliance/reset"
+	"islet/appliance/setup"
 	"islet/bundle"
 )
 
@@ -115,7 +116,7 @@ func (in admitted) offer(stranger *join.Client, a join.Application) func(context
 
 // resume finds out whether an earlier run was let in as what this one would be, and whether that still counts. The token
 // may have expired since. What does not go on is undone.
-func (f *joinFlags) resume(ctx context.Context, env *Env, token join.Token, a join.Application, own config.Config, o *install.Options) (admitted, error) {
+func (f *joinFlags) resume(ctx context.Context, token join.Token, a join.Application, own config.Config, o *install.Options) (admitted, error) {
 	l := layout.Layout{EtcDir: filepath.Dir(o.ConfigPath)}
 	j, err := readJoining(l)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,7 +133,7 @@ func (f *joinFlags) resume(ctx context.Context, env *Env, token join.Token, a jo
 	if f.plan {
 		return admitted{}, nil
 	}
-	fmt.Fprintln(env.Stdio.Err, "this machine was about to join in another way, or the site does not know it any more: that is undone first")
+	f.note("this machine was about to join in another way, or the site does not know it any more: that is undone first")
 	return admitted{}, undoTo(ctx, j.target())
 }
 
@@ -206,7 +207,7 @@ func (f *joinFlags) complete(ctx context.Context, env *Env, hello join.Hello, of
 		return err
 	}
 	l := o.Target.Layout
-	o.Source, f.moved = filepath.Join(l.Fetched(), "appliance"), true
+	o.Source = filepath.Join(l.Fetched(), "appliance")
 	blobs := int64(0)
 	for _, b := range whole.Index().Blobs {
 		blobs += b.Size
@@ -329,12 +330,12 @@ func (f *joinFlags) fetch(ctx context.Context, env *Env, l layout.Layout, own ne
 	if len(sources) == 1 {
 		from = sources[0].Name()
 	}
-	task := progress.New(env.Stdio.Err).Start("fetch from "+from, 0)
 	o := fetch.Options{
-		Draft: draft, Parts: filepath.Join(l.Fetched(), "parts"), Sources: sources, Progress: task.Set,
-		Warn: func(source string, why error) {
-			fmt.Fprintf(env.Stdio.Err, "warning: %s is not asked any more: %v\n", source, why)
+		Draft: draft, Parts: filepath.Join(l.Fetched(), "parts"), Sources: sources,
+		Progress: func(done, total int64) {
+			f.driver.Tell(setup.Progress{What: "fetch from " + from, Done: done, Total: total})
 		},
+		Warn: func(source string, why error) { f.note("warning: %s is not asked any more: %v", source, why) },
 	}
 	for _, path := range []string{env.Executable, install.ThisMachine().Executable} {
 		if b, err := env.OpenBundle(path); err == nil {
@@ -343,7 +344,6 @@ func (f *joinFlags) fetch(ctx context.Context, env *Env, l layout.Layout, own ne
 		}
 	}
 	result, err := fetch.Run(ctx, o)
-	task.Done(err)
 	if err == nil {
 		err = draft.Finish(ctx, nil)
 	}
@@ -394,9 +394,9 @@ type unfetched struct {
 // Unwrap returns the reason.
 func (u *unfetched) Unwrap() error { return u.error }
 
-func (u *unfetched) explain(env *Env) error {
-	fmt.Fprintf(env.Stdio.Err, "This machine has been let in, and has %s of %s. Run the same command again to go on; `appliance reset` leaves the machine as it was.\n",
-		progress.Bytes(min(u.result.Kept+u.result.Fetched, u.result.Bytes)), progress.Bytes(u.result.Bytes))
+func (u *unfetched) explain(d setup.Driver) error {
+	d.Tell(setup.Note(fmt.Sprintf("This machine has been let in, and has %s of %s. Run the same command again to go on; `appliance reset` leaves the machine as it was.",
+		progress.Bytes(min(u.result.Kept+u.result.Fetched, u.result.Bytes)), progress.Bytes(u.result.Bytes))))
 	if errors.Is(u.error, bundle.ErrAltered) {
 		return Advise(u.error, "on the servers named: appliance bundle verify "+install.ThisMachine().Executable)
 	}

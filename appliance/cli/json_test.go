@@ -130,7 +130,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		text := d.document(t, name, outputs[name])
 		file := schemaFile(name)
 		files[filepath.Base(file)] = true
-		if *update {
+		if updating() {
 			if err := os.WriteFile(file, text, 0o644); err != nil {
 				t.Fatal(err)
 			}

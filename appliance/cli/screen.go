@@ -55,6 +55,9 @@ func show(ctx context.Context, sc *screen.Context, in, out *os.File, first scree
 		options = append(options, tea.WithOutput(term.NewFilter(out)))
 	}
 	_, err = tea.NewProgram(root, options...).Run()
+	if sc.Profile.Kind != term.Emulator { // which has no other screen to go back to
+		_, _ = out.WriteString("\x1b[H\x1b[J")
+	}
 	if errors.Is(err, tea.ErrInterrupted) || ctx.Err() != nil {
 		return nil
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,26 +15,26 @@ import (
 	"islet/appliance/install"
 	"islet/appliance/layout"
 	"islet/appliance/preflight"
-	"islet/appliance/progress"
+	"islet/appliance/setup"
 )
 
 // setup is what all commands have in common that make a node of this machine.
-type setup struct {
+type setupFlags struct {
 	noStart bool
 	wait    time.Duration
 	format  *Format
-	copying *progress.Task
-	moved   bool // not copied: the program is fetched
+	driver  setup.Driver // of the run
+	begun   func() error // called once there is a journal; may be nil
 }
 
-func (f *setup) addFlags(cmd *cobra.Command) {
+func (f *setupFlags) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.noStart, "no-start", false, "do not start the node")
 	cmd.Flags().DurationVar(&f.wait, "wait", 15*time.Minute, "wait this `long` for the node to be ready")
 	f.format = AddFormatFlag(cmd)
 }
 
 // carry says what is installed: this very program with the bundle inside it.
-func (f *setup) carry(env *Env) (install.Options, error) {
+func (f *setupFlags) carry(env *Env) (install.Options, error) {
 	o, err := f.begin(env)
 	if err != nil {
 		return o, err
@@ -49,11 +47,12 @@ func (f *setup) carry(env *Env) (install.Options, error) {
 }
 
 // begin is carry, whether there is a bundle inside or not.
-func (f *setup) begin(env *Env) (install.Options, error) {
-	f.copying = progress.New(env.Stdio.Err).Start("copy this program", 0)
+func (f *setupFlags) begin(env *Env) (install.Options, error) {
 	o := install.Options{
 		Source: env.Executable, OpenBundle: env.OpenBundle, ConfigPath: layout.Default().Config(), Start: !f.noStart,
-		Version: env.Build.Version, Machine: install.ThisMachine(), Progress: f.copying.Set,
+		Version: env.Build.Version, Machine: install.ThisMachine(), Progress: func(done, total int64) {
+			f.driver.Tell(setup.Progress{What: "copy this program", Done: done, Total: total})
+		},
 	}
 	if env.BundlePath() != env.Executable {
 		return o, Exit(CodeUsage, Advise(errors.New("one file is copied to this machine, but the bundle is in another: "+env.BundlePath()),
@@ -63,66 +62,71 @@ func (f *setup) begin(env *Env) (install.Options, error) {
 }
 
 // do carries out a plan and tells of each step.
-func (f *setup) do(ctx context.Context, env *Env, steps []install.Step) error {
-	return install.Run(ctx, steps, func(s install.Step, err error) {
-		if s.Kind == install.KindExecutable && !s.Done && !f.moved {
-			f.copying.Done(err)
-		}
-		if err == nil && *f.format == FormatText {
-			printInstallStep(env.Stdio.Out, s)
+func (f *setupFlags) do(ctx context.Context, steps []install.Step) error {
+	f.driver.Tell(setup.Working)
+	var begun error
+	err := install.Run(ctx, steps, func(s install.Step, err error) {
+		f.driver.Tell(setup.Ended{Step: s, Err: err})
+		if s.Kind == install.KindJournal && err == nil && f.begun != nil {
+			begun = f.begun()
 		}
 	})
+	return errors.Join(err, begun)
 }
 
-func printInstallStep(w io.Writer, s install.Step) {
-	if s.Done {
-		fmt.Fprintf(w, "%-10s  %s: unchanged\n", s.Kind, s.Object)
-		return
+// checkMachine refuses a machine that cannot run the platform, and tells of what is worth knowing. It completes in. Who drives
+// may put things right meanwhile, and have it checked again.
+func (f *setupFlags) checkMachine(ctx context.Context, env *Env, in preflight.Input) error {
+	for {
+		f.driver.Tell(setup.Checking)
+		report, err := inspectMachine(ctx, env, in)
+		if err != nil {
+			return err
+		}
+		switch err := f.driver.Ask(ctx, setup.Checked{Report: report}); {
+		case errors.Is(err, setup.ErrAgain):
+		case err != nil:
+			return err
+		case report.Status == preflight.Failed:
+			return Exit(CodePreflight, Advise(errors.New("this machine cannot run the platform as it is"), "follow the advice above; `appliance preflight` checks again"))
+		default:
+			return nil
+		}
 	}
-	fmt.Fprintf(w, "%-10s  %s: %s\n", s.Kind, s.Object, s.Detail)
 }
 
-// checkMachine refuses a machine that cannot run the platform, and tells of what is worth knowing. It completes in.
-func checkMachine(ctx context.Context, env *Env, in preflight.Input) error {
+func inspectMachine(ctx context.Context, env *Env, in preflight.Input) (preflight.Report, error) {
 	facts, err := host.Gather(ctx)
 	if err != nil {
 		env.Logger().Warn("some facts of this machine could not be read", "error", err)
 	}
 	if _, err := config.Derive(in.Config, facts); err != nil {
-		return Exit(CodeConfig, err)
+		return preflight.Report{}, Exit(CodeConfig, err)
 	}
 	in.Facts = facts
 	in.Build, _ = time.Parse(time.RFC3339, env.Build.Date) // zero when the build was not stamped
 	report := preflight.Run(ctx, preflight.Checks(in), preflightDeadline)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if report.Status == preflight.Failed {
-		return errors.Join(printPreflight(env.Stdio.Err, report),
-			Exit(CodePreflight, Advise(errors.New("this machine cannot run the platform as it is"), "follow the advice above; `appliance preflight` checks again")))
-	}
-	for _, r := range report.Results {
-		if r.Status == preflight.Warned {
-			fmt.Fprintf(env.Stdio.Err, "warning: %s: %s: %s\n", r.Title, r.Found, r.Advice)
-		}
-	}
-	return nil
+	return report, ctx.Err()
 }
 
 // finish waits for the node, where something has started it.
-func (f *setup) finish(ctx context.Context, env *Env, o install.Options, report installReport) error {
-	if !o.Machine.Systemd && *f.format == FormatText {
-		_, err := fmt.Fprintf(env.Stdio.Out, "systemd does not run here. Let your service manager run, and restart, as root:\n  %s server\n", o.Machine.Executable)
-		return err
-	}
+func (f *setupFlags) finish(ctx context.Context, env *Env, o install.Options, report installReport) error {
 	if f.noStart || !o.Machine.Systemd {
-		if *f.format == FormatText {
-			_, err := fmt.Fprintln(env.Stdio.Out, "Start it with: systemctl start appliance")
+		start := setup.Unmanaged{Program: o.Machine.Executable, Systemd: o.Machine.Systemd}
+		switch err := f.driver.Ask(ctx, setup.Wait{Unmanaged: start}); {
+		case errors.Is(err, setup.ErrDecline) && *f.format == FormatText:
+			return nil
+		case errors.Is(err, setup.ErrDecline):
+			return env.Print(*f.format, report, nil)
+		case err != nil:
 			return err
 		}
-		return env.Print(*f.format, report, nil)
 	}
-	status, err := watchReady(ctx, api.NewClient(o.Target.Layout.APISocket()), f.wait, env.Stdio.Err)
+	f.driver.Tell(setup.Starting)
+	status, err := followReadyNode(ctx, api.NewClient(o.Target.Layout.APISocket()), f.wait, func(s api.Status, err error) {
+		f.driver.Tell(setup.Status{Node: s, Err: err})
+	})
+	f.driver.Tell(setup.Started{Err: err})
 	if err != nil {
 		return err
 	}
@@ -131,27 +135,4 @@ func (f *setup) finish(ctx context.Context, env *Env, o install.Options, report 
 		_, err := fmt.Fprintf(w, "Node %s is ready. Applications get names below %s; see `appliance status`.\n", status.Node.Name, status.Node.Domain)
 		return err
 	})
-}
-
-// confirmPlan asks once, if there is anything to do. Without a terminal it gives the advice.
-func confirmPlan(ctx context.Context, env *Env, steps []install.Step, yes bool, advice string) error {
-	if yes || !slices.ContainsFunc(steps, func(s install.Step) bool { return !s.Done }) {
-		return nil
-	}
-	in, ok := terminal(env)
-	if !ok {
-		return Exit(CodeUsage, Advise(errors.New("this changes the machine, and there is no terminal to ask on"), advice))
-	}
-	fmt.Fprint(env.Stdio.Err, "What will be done:\n\n")
-	if err := printInstallPlan(env.Stdio.Err, steps); err != nil {
-		return err
-	}
-	answer, err := ask(ctx, env, in, "\nGo on? [y/N] ")
-	if err != nil {
-		return err
-	}
-	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return Exit(CodeUsage, errors.New("not confirmed: nothing was done"))
-	}
-	return nil
 }

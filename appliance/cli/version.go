@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"islet/appliance/version"
+	"islet/appliance/wizard"
 	"islet/bundle"
 	"islet/bundle/trust"
 )
@@ -94,14 +95,16 @@ func orDash(s string) string {
 }
 
 // signedBy says in words what the signature is worth.
-func (b *bundleSummary) signedBy() string {
+func (b *bundleSummary) signedBy() string { return b.signature().String() }
+
+func (b *bundleSummary) signature() wizard.Text {
 	switch {
 	case b.Signature.State == bundle.Unsigned:
-		return "NOT SIGNED"
+		return wizard.Text{Format: "NOT SIGNED"}
 	case b.Signature.State == bundle.Untrusted:
-		return fmt.Sprintf("signed by a key that is NOT TRUSTED here (%s)", b.Signature.KeyIDs[0])
+		return wizard.Text{Format: "signed by a key that is NOT TRUSTED here (%s)", Args: []any{b.Signature.KeyIDs[0]}}
 	case b.Signature.KeyClass == trust.Dev:
-		return fmt.Sprintf("signed by the DEVELOPMENT key %s: not for production", b.Signature.KeyName)
+		return wizard.Text{Format: "signed by the DEVELOPMENT key %s: not for production", Args: []any{b.Signature.KeyName}}
 	}
-	return fmt.Sprintf("signed by %s key %s", b.Signature.KeyClass, b.Signature.KeyName)
+	return wizard.Text{Format: "signed by %s key %s", Args: []any{string(b.Signature.KeyClass), b.Signature.KeyName}}
 }

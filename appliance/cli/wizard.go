@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"islet/appliance/config"
-	"islet/appliance/host"
 	"islet/appliance/layout"
 	"islet/appliance/wizard"
 )
@@ -29,7 +28,7 @@ func (e *Env) start(root *cobra.Command, _ []string) error {
 		return root.Help()
 	}
 	name := "status"
-	if _, err := os.Stat(layout.Default().Config()); err != nil {
+	if _, err := os.Stat(layout.Default().Config()); err != nil || recall().order != nil {
 		name = "install"
 	}
 	command, _, err := root.Find([]string{name})
@@ -116,14 +115,14 @@ type numberedStep struct {
 func (p *prompts) introduce(s numberedStep, of int) {
 	fmt.Fprintf(p.out, "\n[%d of %d] %s\n", s.number, of, s.Title)
 	for _, f := range s.Facts {
-		p.say("  ", f)
+		p.say("  ", f.String())
 	}
 }
 
 // question asks until the answer is good.
 func (p *prompts) question(ctx context.Context, w *wizard.Wizard, q wizard.Question) error {
 	for i, o := range q.Options {
-		p.say(fmt.Sprintf("  %d  ", i+1), o.Label)
+		p.say(fmt.Sprintf("  %d  ", i+1), o.Label.String())
 	}
 	for {
 		text, err := p.line(ctx, fmt.Sprintf("%s [%s]: ", q.Label, shown(q)))
@@ -133,7 +132,7 @@ func (p *prompts) question(ctx context.Context, w *wizard.Wizard, q wizard.Quest
 		case text == "<":
 			return errBack
 		case text == "?":
-			p.say("  ", q.Help)
+			p.say("  ", q.Help.String())
 			continue
 		case text == "":
 			text = w.Answered(q.ID)
@@ -194,24 +193,4 @@ func (p *prompts) line(ctx context.Context, question string) (string, error) {
 		return "", Exit(CodeUsage, Advise(errors.New("the answers ended before the last question"), "run it again: nothing was changed"))
 	}
 	return text, err
-}
-
-// consult asks a person what this machine is to be.
-func consult(ctx context.Context, env *Env, in io.Reader) (*wizard.Wizard, error) {
-	b, err := env.OpenBundle("")
-	if err != nil {
-		return nil, err
-	}
-	carried := summarize(b)
-	p := prompts{in: bufio.NewReader(in), out: env.Stdio.Err}
-	p.say("", fmt.Sprintf("%s %s, %d components, %s.", carried.Name, carried.Version, len(carried.Components), carried.signedBy()))
-	if err := b.Close(); err != nil {
-		return nil, err
-	}
-	facts, err := host.Gather(ctx)
-	if err != nil {
-		env.Logger().Warn("some facts of this machine could not be read", "error", err)
-	}
-	w := wizard.New(facts)
-	return w, p.ask(ctx, w)
 }

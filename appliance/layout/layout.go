@@ -27,6 +27,9 @@ func (l Layout) run(elem ...string) string {
 // Config is the answer file of the node.
 func (l Layout) Config() string { return filepath.Join(l.EtcDir, "config.yaml") }
 
+// Installing is what an installation notes that has begun and is not through.
+func (l Layout) Installing() string { return filepath.Join(l.EtcDir, "installing.json") }
+
 // Joining is what a machine notes that was let in and is not a node yet. It is beside the answer file, which says where
 // everything else is.
 func (l Layout) Joining() string { return filepath.Join(l.EtcDir, "joining.json") }

@@ -73,7 +73,8 @@ func (b builder) had(dir, name string) bool {
 	case dir == b.target.Storage:
 		return !strings.HasPrefix(name, "pvc-") // as the provisioner names volumes
 	case dir == b.target.Layout.EtcDir:
-		return !slices.Contains([]string{filepath.Base(b.target.Layout.AdminKubeconfig()), filepath.Base(b.target.Layout.Config()), filepath.Base(b.target.Layout.Joining())}, name)
+		l := b.target.Layout
+		return !slices.ContainsFunc([]string{l.AdminKubeconfig(), l.Config(), l.Joining(), l.Installing()}, func(path string) bool { return filepath.Base(path) == name })
 	}
 	return false
 }

@@ -15,6 +15,7 @@ import (
 	"islet/appliance/controlplane"
 	"islet/appliance/datastore"
 	"islet/appliance/join"
+	"islet/appliance/paas"
 	"islet/appliance/runtime"
 )
 
@@ -170,6 +171,8 @@ func TestStandbyIsReady(t *testing.T) {
 	}{
 		{datastore.EtcdMemberName, true, false},
 		{controlplane.APIServerName, true, false},
+		{addonsName, true, false},
+		{paas.Name, true, false},
 		{datastore.EtcdName, true, true},
 		{runtime.Name, true, true},
 	} {

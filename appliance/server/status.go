@@ -52,7 +52,7 @@ func (n *node) Status() api.Status {
 
 // withoutVote are the components that wait on a server whose copy of the datastore has no vote yet. All else of such a
 // server works.
-var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName}
+var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName, tenancyName}
 
 // isMissing says whether a component should be ready and is not.
 func (n *node) isMissing(c component.Status) bool {
@@ -133,7 +133,7 @@ func (n *node) Snapshot(ctx context.Context) (string, error) {
 // runs yet.
 func (n *node) afterRestoration(datastore.Restoration) {
 	watchers := []string{controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		kubelet.Name, network.AgentName, network.ProxyName, addonsName}
+		kubelet.Name, network.AgentName, network.ProxyName, addonsName, tenancyName}
 	for _, c := range n.supervisor.Snapshot() {
 		if !c.IsReady() || !slices.Contains(watchers, c.Name) {
 			continue

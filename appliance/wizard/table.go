@@ -1,10 +1,7 @@
 package wizard
 
 import (
-	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"islet/appliance/config"
 	"islet/appliance/host"
@@ -13,7 +10,7 @@ import (
 // step and question are the declarations; Step and Question what a driver sees of them.
 type step struct {
 	id, title string
-	facts     func(host.Facts) []string
+	facts     func(*Wizard) []Text
 	questions []question
 }
 
@@ -35,16 +32,23 @@ func (q question) choices(w *Wizard) []Option {
 }
 
 // explain is the question's own help, or the documentation of its field.
-func (q question) explain() string {
+func (q question) explain() Texts {
 	if q.help != "" {
-		return q.help
+		return Texts{{Format: q.help}}
 	}
 	fields := config.Fields()
-	if i := slices.IndexFunc(fields, func(f config.Field) bool { return f.Path == q.id }); i >= 0 {
-		return fields[i].Describe()
+	i := slices.IndexFunc(fields, func(f config.Field) bool { return f.Path == q.id })
+	if i < 0 {
+		return nil
 	}
-	return ""
+	all := Texts{{Format: fields[i].Doc}}
+	if empty := fields[i].Empty; empty != "" {
+		all = append(all, textf(emptyMeans, Text{Format: empty}))
+	}
+	return all
 }
+
+const emptyMeans = "Empty: %s."
 
 func find(id string) *question {
 	for _, s := range table() {
@@ -63,12 +67,14 @@ func replicated(w *Wizard) bool {
 	return isNew(w) && w.answers["datastore.store"] == string(config.StoreEtcd)
 }
 
+func option(value, label string) Option { return Option{value, Text{Format: label}} }
+
 // fixed returns the same options whatever was answered.
 func fixed(options ...Option) func(*Wizard) []Option {
 	return func(*Wizard) []Option { return options }
 }
 
-var yesNo = fixed(Option{Yes, "yes"}, Option{No, "no"})
+var yesNo = fixed(option(Yes, "yes"), option(No, "no"))
 
 // table is every question in its order. A single node needs no answer at all.
 func table() []step {
@@ -76,7 +82,7 @@ func table() []step {
 		{id: "start", title: "What this machine is to be", questions: []question{
 			{id: Action, label: "A new site, or one more machine of a site",
 				help:    "A site begins with one machine. Every further one joins with a token that a server of the site makes: appliance token create.",
-				options: fixed(Option{ActionNew, "the first machine of a new site"}, Option{ActionJoin, "one more machine of a site that is there already"})},
+				options: fixed(option(ActionNew, "the first machine of a new site"), option(ActionJoin, "one more machine of a site that is there already"))},
 			{id: Token, label: "Join token", when: isJoin, check: checkToken,
 				help: "Made on a server of the site with appliance token create; appliance token create --role server lets a server in. It works once."},
 		}},
@@ -86,8 +92,8 @@ func table() []step {
 		}},
 		{id: "servers", title: "What the site is to survive", questions: []question{
 			{id: "datastore.store", label: "Servers", when: isNew, options: fixed(
-				Option{string(config.StoreSQLite), "one: if it is lost, the site stands still until it is back or restored from a backup"},
-				Option{string(config.StoreEtcd), "three or five: any one of three, or two of five, may be lost; the others join later"})},
+				option(string(config.StoreSQLite), "one: if it is lost, the site stands still until it is back or restored from a backup"),
+				option(string(config.StoreEtcd), "three or five: any one of three, or two of five, may be lost; the others join later"))},
 		}},
 		{id: "machine", title: "This machine", facts: machineFacts, questions: []question{
 			{id: "node.name", label: "Name of this machine"},
@@ -103,7 +109,7 @@ func table() []step {
 		}},
 		{id: "rules", title: "Rules and keys", facts: clockFacts, questions: []question{
 			{id: "site.requireApproval", label: "Must somebody approve each machine that joins", when: isNew,
-				options: fixed(Option{"true", "yes: appliance node approve"}, Option{"false", "no: a good token is enough"})},
+				options: fixed(option("true", "yes: appliance node approve"), option("false", "no: a good token is enough"))},
 			{id: RecoveryKey, label: "Make a recovery key", when: isNew, options: yesNo,
 				help: "Backups of the site are sealed for this key. It is shown once, at the end; without it no backup can be restored."},
 		}},
@@ -114,34 +120,36 @@ func table() []step {
 func addresses(w *Wizard) []Option {
 	var out []Option
 	for _, c := range config.Candidates(w.facts) {
-		out = append(out, Option{c.Address.Addr().String(), fmt.Sprintf("%s on %s", c.Address, c.Link.Name)})
+		out = append(out, Option{c.Address.Addr().String(), textf("%s on %s", c.Address, c.Link.Name)})
 	}
 	return out
 }
 
-func machineFacts(f host.Facts) []string {
-	return []string{
-		fmt.Sprintf("%d processors, %.1f GiB of memory, %s, kernel %s", f.CPUs, float64(f.MemoryBytes)/(1<<30), f.OS, f.Kernel.Release),
+func machineFacts(w *Wizard) []Text {
+	f := w.facts
+	return []Text{
+		textf("%d processors, %.1f GiB of memory, %s, kernel %s", f.CPUs, float64(f.MemoryBytes)/(1<<30), f.OS, f.Kernel.Release),
 	}
 }
 
-func networkFacts(f host.Facts) []string {
-	var lines []string
+func networkFacts(w *Wizard) []Text {
+	f := w.facts
+	var lines []Text
 	for _, c := range config.Candidates(f) {
-		line := fmt.Sprintf("%s has %s, MTU %d", c.Link.Name, c.Address, c.Link.MTU)
+		line := textf("%s has %s, MTU %d", c.Link.Name, c.Address, c.Link.MTU)
 		if !c.Link.Carrier {
-			line += ", no cable"
+			line = textf("%s, no cable", line)
 		}
 		if c.Dynamic {
-			line += ", from DHCP: it must always be given the same one"
+			line = textf("%s, from DHCP: it must always be given the same one", line)
 		}
 		lines = append(lines, line)
 	}
 	if len(lines) == 0 {
-		lines = append(lines, "no interface has an IPv4 address: give one a static address first, such as: ip address add 192.168.1.11/24 dev "+firstLink(f))
+		lines = append(lines, textf("no interface has an IPv4 address: give one a static address first, such as: ip address add 192.168.1.11/24 dev %s", firstLink(f)))
 	}
 	if f.DefaultRoute == nil {
-		lines = append(lines, "there is no default route, and none is needed")
+		lines = append(lines, textf("there is no default route, and none is needed"))
 	}
 	return lines
 }
@@ -155,11 +163,7 @@ func firstLink(f host.Facts) string {
 	return "eth0"
 }
 
-func clockFacts(host.Facts) []string {
-	now := time.Now().UTC()
-	return []string{strings.Join([]string{
-		"this machine's clock says " + now.Format("2006-01-02 15:04") + " UTC",
-		"no time server is needed",
-		"it is set with: date -u -s 'YYYY-MM-DD hh:mm' && hwclock -w",
-	}, "; ")}
+func clockFacts(w *Wizard) []Text {
+	return []Text{textf("this machine's clock says %s UTC; no time server is needed; it is set with: %s",
+		w.Now().UTC().Format("2006-01-02 15:04"), "date -u -s 'YYYY-MM-DD hh:mm' && hwclock -w")}
 }

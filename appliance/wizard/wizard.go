@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"islet/appliance/config"
 	"islet/appliance/host"
@@ -35,30 +36,35 @@ const (
 type Question struct {
 	ID      string // the field of the answer file, such as site.name, where it is about one
 	Label   string
-	Help    string
+	Help    Texts
 	Value   string   // as answered, else what follows without an answer; may be empty
 	Options []Option // the answers there are; empty where any text may be right
 }
 
 // Option is one of few answers.
-type Option struct{ Value, Label string }
+type Option struct {
+	Value string
+	Label Text
+}
 
 // Step is a page of questions. Facts are lines of what is known already and helps to answer.
 type Step struct {
 	ID, Title string
-	Facts     []string
+	Facts     []Text
 	Questions []Question
 }
 
 // Wizard holds the answers of one machine. It is not for use by several goroutines.
 type Wizard struct {
+	// Now is the clock that is shown as this machine's.
+	Now     func() time.Time
 	facts   host.Facts
 	answers map[string]string
 }
 
 // New begins with no answer. What follows without one is taken from the facts of this machine.
 func New(facts host.Facts) *Wizard {
-	return &Wizard{facts: facts, answers: map[string]string{}}
+	return &Wizard{Now: time.Now, facts: facts, answers: map[string]string{}}
 }
 
 // Steps lists the steps that apply after the answers so far, with those in them. Another answer may change the list.
@@ -79,7 +85,7 @@ func (w *Wizard) Steps() []Step {
 		}
 		if len(step.Questions) > 0 {
 			if s.facts != nil {
-				step.Facts = s.facts(w.facts)
+				step.Facts = s.facts(w)
 			}
 			steps = append(steps, step)
 		}

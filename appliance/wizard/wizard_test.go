@@ -53,7 +53,7 @@ func TestNothingAnswered(t *testing.T) {
 	}
 	for _, s := range w.Steps() {
 		for _, q := range s.Questions {
-			if q.Label == "" || q.Help == "" {
+			if q.Label == "" || len(q.Help) == 0 {
 				t.Errorf("%s: label %q, help %q", q.ID, q.Label, q.Help)
 			}
 		}
@@ -154,8 +154,9 @@ func TestSeveralAddresses(t *testing.T) {
 		t.Errorf("%v, value %q", wrong, w.Value("node.address"))
 	}
 	for _, s := range w.Steps() {
-		if s.ID == "network" && !slices.ContainsFunc(s.Facts, func(l string) bool {
-			return strings.Contains(l, "eth1") && strings.Contains(l, "no cable") && strings.Contains(l, "DHCP")
+		if s.ID == "network" && !slices.ContainsFunc(s.Facts, func(l Text) bool {
+			said := l.String()
+			return strings.Contains(said, "eth1") && strings.Contains(said, "no cable") && strings.Contains(said, "DHCP")
 		}) {
 			t.Error(s.Facts)
 		}
@@ -168,6 +169,26 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 	if wrong := New(machine()).Problems(); len(wrong) == 0 {
 		t.Error("a machine without an address is fine")
+	}
+}
+
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	w := New(machine("192.0.2.11/24"))
+	for _, a := range [][2]string{{"site.name", "plant"}, {RecoveryKey, No}, {"node.name", "press2"}} {
+		if err := w.Answer(a[0], a[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := w.Order()
+	if file, _ := w.File(); err != nil || string(o.Answers) != string(file) || !o.NoKey || o.Join {
+		t.Errorf("%v %+v", err, o)
+	}
+	if err := w.Answer(Action, ActionJoin); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.Order(); err != nil || !o.Join || o.Name != "press2" || o.Address != "" {
+		t.Errorf("%v %+v", err, o)
 	}
 }
 

@@ -52,7 +52,7 @@ func Known(english string) bool {
 }
 
 // chinese is filled by one file for each part of the UI.
-var chinese = merge(zhScreen)
+var chinese = merge(zhScreen, zhInstall, zhWizard)
 
 // merge joins the parts. A text that two of them have is a mistake, which a test finds.
 func merge(parts ...map[string]string) map[string]string {

@@ -182,11 +182,8 @@ type ranMsg struct {
 
 // NewConfirm asks whether an action is to be carried out. It shows the command in any case.
 func NewConfirm(ctx *Context, a Action) Page {
-	input := textinput.New()
+	input := ctx.Input("", "", 100)
 	input.Prompt = "> "
-	input.CharLimit = 100
-	input.SetVirtualCursor(true)
-	input.Focus()
 	return &confirm{ctx: ctx, action: a, input: input}
 }
 

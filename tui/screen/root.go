@@ -141,7 +141,10 @@ func (r *Root) key(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 		}
 		return tea.Batch(tea.ClearScreen, tea.Raw(term.Probe)), true
 	case key.Matches(msg, keyEnd):
-		if keep || r.Resident {
+		switch {
+		case keep: // the page may offer a way out of its own
+			return nil, false
+		case r.Resident:
 			return nil, !typing
 		}
 		return tea.Quit, true
@@ -226,9 +229,12 @@ func (r *Root) header() string {
 func (r *Root) footer() string {
 	t := r.ctx.Theme
 	general := r.hint("?", r.ctx.T("help"))
-	if len(r.pages) > 1 {
+	kept, _ := r.top().(Keeper)
+	switch {
+	case kept != nil && kept.Keep(): // it has its own ways out
+	case len(r.pages) > 1:
 		general = r.hint("q", r.ctx.T("back")) + "  " + general
-	} else if !r.Resident {
+	case !r.Resident:
 		general = r.hint("q", r.ctx.T("leave")) + "  " + general
 	}
 	if p, ok := r.top().(Typing); ok && p.Typing() {

@@ -24,7 +24,7 @@ func hasGlyphs(out *os.File) bool {
 	if !ioctl(out, ioctlGetKeyboardMode, unsafe.Pointer(&mode)) || mode != keyboardUnicode {
 		return false
 	}
-	type pair struct{ unicode, position uint16 }
+	type pair struct{ unicode, _ uint16 } // the other is the position in the font
 	pairs := make([]pair, 8192)
 	list := struct {
 		count   uint16

@@ -81,7 +81,7 @@ func (t Theme) pick(glyph, ascii string) string {
 	return ascii
 }
 
-// OK, Fail and Wait are marks in front of a line whose words say the same.
+// OK is a mark in front of a line whose words say the same, as are Fail and Wait.
 func (t Theme) OK() string { return t.Say(Good, t.pick("✓", "+")) }
 
 // Fail marks what is wrong.

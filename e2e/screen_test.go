@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"islet/appliance/lab"
+)
+
+const (
+	screenLimit = 20 * time.Second // for the next screen, on a busy machine
+	enter       = "\r"
+)
+
+// TestScreen makes a site by keystrokes alone, from the first screen to the ready node, and lets a second machine join by
+// typing the token on a terminal without colour, Unicode or a size, as a serial line is.
+func TestScreen(t *testing.T) {
+	all := emptyHosts(t, "screen", 2)
+	first, second := all[0], all[1]
+	var token string
+	step(t, first, "the first machine", func(t *testing.T, p *platform) {
+		c := sit(t, p.host, true, []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, "appliance")
+		c.see(screenLimit, "Language", "简体中文")
+		c.press("2")
+		c.see(screenLimit, "语言", "下一步")
+		c.press("1" + enter)
+		c.see(screenLimit, "Step 1 of 6", "components, signed by")
+		c.press(enter)
+		c.see(screenLimit, "Step 2 of 6: The site")
+		c.press("My Plant" + enter)
+		c.see(screenLimit, "lower-case")
+		c.press("\x15plant" + enter)
+		c.see(screenLimit, "Name of the site  plant", "Network zone")
+		c.press("\x07") // the list of steps
+		c.see(screenLimit, "All steps", "plant, default")
+		c.press("6")
+		c.see(screenLimit, "Step 6 of 6")
+		c.press("1" + enter) // somebody has to approve
+		c.see(screenLimit, "Make a recovery key", "machine that joins  yes")
+		c.press(enter)
+		c.see(screenLimit, "This machine can run the platform")
+		c.press("\x1b") // back to the answers, and forth
+		c.see(screenLimit, "Step 6 of 6")
+		c.press(enter)
+		c.see(screenLimit, "This machine can run the platform")
+		c.press(enter)
+		c.see(screenLimit, "Nothing has been changed so far", "name: plant", "requireApproval: true")
+		c.press(enter)
+		c.see(readyLimit, "components are ready")
+		c.see(readyLimit, "AGE-SECRET-KEY-1", "Type saved and Enter")
+		c.press("no" + enter)
+		c.see(screenLimit, "> no")
+		c.press("\x15saved" + enter)
+		c.see(screenLimit, "The node is ready", "node1", "*.apps.plant.internal")
+		c.press(enter)
+		c.leave()
+		if err := p.ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		p.run(t, "appliance", "backup", "key", "show")
+		token = runJSON[struct{ Token string }](t, p, "token", "create").Token
+	})
+	step(t, second, "one more machine", func(t *testing.T, p *platform) {
+		c := sit(t, p.host, false, []string{"TERM=vt220"}, "appliance")
+		c.see(screenLimit, "Step 1 of 6")
+		c.press("2" + enter)
+		c.see(screenLimit, "Step 1 of 2", "> Join token")
+		c.press("islet-nonsense" + enter)
+		c.see(screenLimit, "x ")
+		c.press("\x15" + token + enter)
+		c.see(screenLimit, "Step 2 of 2: This machine")
+		c.press(enter)
+		c.see(screenLimit, "on eth0")
+		c.press(enter)
+		c.see(screenLimit, "This machine can run the platform")
+		c.press(enter)
+		c.see(screenLimit, "Nothing has been changed so far", "site plant: be let in")
+		c.press(enter)
+		c.see(screenLimit, "appliance node approve node2", "the same words")
+		first.run(t, "appliance", "node", "approve", "node2", "--yes")
+		c.see(readyLimit, "The node is ready", "node2")
+		c.press(enter)
+		c.leave()
+		plainBytes(t, c.written())
+	})
+	rows := runJSON[[]nodeRow](t, first, "node", "list")
+	if len(rows) != 2 || rows[0].State != "ready" || rows[1].State != "ready" {
+		t.Errorf("nodes %+v", rows)
+	}
+}
+
+// looks are what a terminal without colour is sent beside ASCII: cursor movements, erasing, bold and reverse.
+var looks = regexp.MustCompile(`\x1b(\[\??[0-9;]*[A-Za-z]|[()][AB0]|[78=>DEMHc])`)
+
+// plainBytes complains about what a serial terminal would show as noise.
+func plainBytes(t *testing.T, written []byte) {
+	t.Helper()
+	for _, sequence := range looks.FindAll(written, -1) {
+		s := string(sequence)
+		if strings.HasPrefix(s, "\x1b[?") && !strings.HasPrefix(s, "\x1b[?25") {
+			t.Errorf("a private mode: %q", s)
+		}
+		if strings.HasSuffix(s, "m") && regexp.MustCompile(`[\[;](3|4|9|10)[0-7][;m]`).MatchString(s) {
+			t.Errorf("a colour: %q", s)
+		}
+	}
+	if i := bytes.IndexFunc(looks.ReplaceAll(written, nil), func(r rune) bool { return r >= 0x80 || r == 0x1b }); i >= 0 {
+		rest := looks.ReplaceAll(written, nil)[i:]
+		t.Errorf("more than ASCII: %q", rest[:min(len(rest), 40)])
+	}
+}
+
+// emptyHosts are hosts with nothing on them but the executable, which is started, and started again, as soon as there is an
+// answer file.
+func emptyHosts(t *testing.T, name string, hosts int) []*platform {
+	t.Helper()
+	spec := lab.Spec{Name: fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), name), Executable: executable(t)}
+	for i := range hosts {
+		spec.Hosts = append(spec.Hosts, lab.HostSpec{Name: fmt.Sprintf("node%d", i+1), Boot: lab.Service{
+			Args: []string{"sh", "-c", "test -e " + paths.Config() + " && exec appliance server"},
+		}})
+	}
+	return raise(t, spec, time.Now())
+}
