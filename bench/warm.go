@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/layout"
 )
 

@@ -13,10 +13,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	upstream "sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"islet/appliance/kube/client/fake"
 )
 
 // cluster is an API server in this process.
@@ -26,9 +30,9 @@ func cluster(t *testing.T, hooks interceptor.Funcs) (client.Client, *Applier) {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(hooks).
+	c := upstream.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(hooks).
 		WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(scheme, corev1.SchemeGroupVersion)).Build()
-	return c, NewApplier(c, slog.New(slog.DiscardHandler))
+	return c, NewApplier(fake.Of(c), slog.New(slog.DiscardHandler))
 }
 
 func configMaps(t *testing.T, names ...string) []*unstructured.Unstructured {
@@ -153,5 +157,41 @@ func TestDamagedInventory(t *testing.T) {
 	}
 	if err := a.Prune(t.Context(), Inventory{}); err == nil {
 		t.Error("a damaged inventory counts as empty: nothing would ever be pruned again")
+	}
+}
+
+// A job's template, or where a class keeps its volumes, cannot be changed.
+func TestWhatCannotBeChangedIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	refusals := 1
+	c, a := cluster(t, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if o.GetName() == "a" && refusals == 0 {
+			refusals--
+			return apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "a", field.ErrorList{field.Invalid(field.NewPath("data"), "2", "field is immutable when set")})
+		}
+		refusals--
+		return c.Patch(ctx, o, p, opts...)
+	}})
+	apply(t, a, "one", configMaps(t, "a"))
+	refusals = 0
+	apply(t, a, "one", configMaps(t, "a"))
+	if refusals == 0 || !exists(t, c, "a") {
+		t.Errorf("not made anew: %d", refusals)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	role := &unstructured.Unstructured{Object: map[string]any{"apiVersion": rbacGroup + "/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "system:it"}}}
+	ids := IDs(append(configMaps(t, "a"), role))
+	if !slices.Equal(ids, []string{"islet-system_a__ConfigMap", "_system__it_rbac.authorization.k8s.io_ClusterRole"}) {
+		t.Errorf("%v", ids)
+	}
+	key, kind, err := parseID(ids[1])
+	if err != nil || key != (client.ObjectKey{Name: "system:it"}) || kind != (schema.GroupKind{Group: rbacGroup, Kind: "ClusterRole"}) {
+		t.Errorf("%v %v (%v)", key, kind, err)
+	}
+	if _, _, err := parseID("a_b_c"); err == nil {
+		t.Error("a damaged id passes")
 	}
 }

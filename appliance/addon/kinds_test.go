@@ -6,7 +6,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	upstream "sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"islet/appliance/kube/client/fake"
 )
 
 func TestWakeKinds(t *testing.T) {
@@ -28,12 +30,12 @@ func TestWakeKinds(t *testing.T) {
 		"accepted": {[]any{is("NamesAccepted", "True")}, true},
 		"served":   {[]any{is("NamesAccepted", "True"), is("Established", "True")}, false},
 	}
-	builder := fake.NewClientBuilder()
+	builder := upstream.NewClientBuilder()
 	for name, c := range cases {
 		builder = builder.WithObjects(definition(name, c.conditions...))
 	}
 	api := builder.Build()
-	a := &Applier{client: api, log: slog.New(slog.DiscardHandler)}
+	a := &Applier{client: fake.Of(api), log: slog.New(slog.DiscardHandler)}
 	if err := a.WakeKinds(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -124,6 +124,20 @@ func (c Component) image(variable string) (string, bool) {
 	return "", false
 }
 
+// YAML writes objects as a file of manifests.
+func YAML(objects []*unstructured.Unstructured) (string, error) {
+	var b strings.Builder
+	for _, o := range objects {
+		text, err := yaml.Marshal(o)
+		if err != nil {
+			return "", err
+		}
+		b.Write(text)
+		b.WriteString("---\n")
+	}
+	return b.String(), nil
+}
+
 // parse reads the objects of a YAML file. What it cannot make sense of is an error and never left
 // out: a key written twice, a document without a kind or a name.
 func parse(text string) ([]*unstructured.Unstructured, error) {

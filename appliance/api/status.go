@@ -8,6 +8,7 @@ import (
 
 	"islet/appliance/balancer"
 	"islet/appliance/component"
+	"islet/appliance/datastore"
 	"islet/appliance/health"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
@@ -74,6 +75,8 @@ type Datastore struct {
 	NewestSnapshot time.Time `json:"newestSnapshot,omitzero"`
 	// Restored tells of a damaged database that a snapshot replaced; empty when that never happened.
 	Restored string `json:"restored,omitempty"`
+	// Database is the site's own, where the datastore is external and was looked at.
+	Database *datastore.DatabaseReport `json:"database,omitempty"`
 }
 
 // Backup is a sealed backup of a server as a node keeps it.

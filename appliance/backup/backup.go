@@ -54,6 +54,8 @@ type database struct {
 var databases = map[string]database{
 	"sqlite": {path: databaseFolder + "state.db", magic: "SQLite format 3\x00"},
 	"etcd":   {path: databaseFolder + "etcd.db", magic: "\xed\xda\x0c\xed", at: 16},
+	// A note of where the site's own database is: its content is not in the backup.
+	"external": {path: databaseFolder + "external.json", magic: "{"},
 }
 
 // Manifest is the first thing in a backup and tells what the rest must be.

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
-	"github.com/fluxcd/pkg/ssa/utils"
 	"github.com/spf13/cobra"
 
 	"islet/appliance/addon"
@@ -104,7 +103,7 @@ func newAddonRenderCommand(env *Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := utils.ObjectsToYAML(objects)
+			text, err := addon.YAML(objects)
 			if err != nil {
 				return err
 			}

@@ -206,6 +206,9 @@ func storeEngine(ctx context.Context, env *Env, dir string) (string, error) {
 // checkWith has a database checked by the store engine, whose programs are in bin.
 func checkWith(bin string) backup.Check {
 	return func(ctx context.Context, kind, database string) (datastore.Report, error) {
+		if kind == string(config.StoreExternal) {
+			return datastore.CheckNote(database)
+		}
 		var report datastore.Report
 		dir := filepath.Dir(database)
 		args := []string{filepath.Join(bin, datastore.KineName), "check", database}

@@ -32,7 +32,8 @@ func newBackupCreateCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create", Short: "Write a backup of the site", Args: cobra.NoArgs,
 		Long: `Takes a snapshot of the datastore, checks it, and seals it into one file together with the answer file and the
-authorities. The file appears under its name only when it is whole, was forced to the disk and was read back.
+authorities. Of a site's own database (datastore.store: external) it holds nothing but where it is: dumps of that are made with
+the database's tools. The file appears under its name only when it is whole, was forced to the disk and was read back.
 
 Without --out it goes below the state directory, as those do that are made by the schedule: every other node of the site
 copies it, and it is deleted in time (backup.keep and backup.maxBytes in the answer file).`,
@@ -70,6 +71,9 @@ func (f *backupCreateFlags) run(ctx context.Context, env *Env) error {
 		_, err := fmt.Fprintf(w, "%s\n%s, SHA-256 %s\nsealed for %s\n", written.Path, progress.Bytes(written.Bytes), written.SHA256, to)
 		if f.out == "" {
 			fmt.Fprintln(env.Stdio.Err, "The other machines of the site copy it by themselves. Take it off the site, too.")
+		}
+		if c.Datastore.Store == config.StoreExternal {
+			fmt.Fprintln(env.Stdio.Err, "WHAT IS IN THE SITE'S DATABASE IS NOT IN IT. Dump the database with its own tools, too, and keep the dumps.")
 		}
 		return err
 	})

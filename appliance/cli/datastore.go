@@ -19,6 +19,7 @@ import (
 	"islet/appliance/host"
 	"islet/appliance/join"
 	"islet/appliance/pki"
+	"islet/appliance/server"
 )
 
 func newDatastoreCommand(env *Env) *cobra.Command {
@@ -35,7 +36,11 @@ func newDatastoreCommand(env *Env) *cobra.Command {
 
 // datastoreReport is the JSON form of the datastore's state.
 type datastoreReport struct {
-	Store   config.Store             `json:"store"`
+	Store config.Store `json:"store"`
+	// Endpoint and Database are of a site's own database; what follows is then empty.
+	Endpoint string                    `json:"endpoint,omitempty"`
+	Database *datastore.DatabaseReport `json:"database,omitempty"`
+
 	Members []datastore.MemberStatus `json:"members"`
 	Voters  int                      `json:"voters"`
 	Healthy int                      `json:"healthy"` // voters that answer
@@ -46,7 +51,7 @@ type datastoreReport struct {
 func newDatastoreStatusCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show the members of the datastore, and what may fail now", Args: cobra.NoArgs,
-		Long: `Asks every member of the datastore how it is. It works while Kubernetes is down, and shows what can be seen when most
+		Long: `Asks every member of the datastore how it is, or the site's own database. It works while Kubernetes is down, and shows what can be seen when most
 members are lost.`,
 		Example: "  appliance datastore status\n  appliance datastore status -o json | jq .mayFail",
 	}
@@ -56,6 +61,9 @@ members are lost.`,
 		if err != nil {
 			return err
 		}
+		if store.External != nil {
+			return databaseStatus(cmd.Context(), env, *format, store)
+		}
 		members, err := store.Members(cmd.Context())
 		if err != nil {
 			return Advise(err, "see `appliance status`: etcd must run on this server")
@@ -64,6 +72,15 @@ members are lost.`,
 		return env.Print(*format, report, func(w io.Writer) error { return printDatastore(w, report) })
 	}
 	return cmd
+}
+
+// openMembers is openStore for a command about etcd's members.
+func openMembers(ctx context.Context) (datastore.Params, error) {
+	store, err := openStore(ctx)
+	if err == nil && store.External != nil {
+		err = Exit(CodeNotPossible, Advise(errors.New("this site keeps its state in a database of its own, which has no members here"), "see `appliance datastore status`; the database's copies are its own"))
+	}
+	return store, err
 }
 
 // openStore is the datastore of this server as its operator may use it. Nothing of it needs the daemon.
@@ -78,7 +95,7 @@ func openStore(ctx context.Context) (datastore.Params, error) {
 	if c.Node.Role != config.RoleServer {
 		return datastore.Params{}, Exit(CodeNotServer, Advise(errors.New("this node is an agent: it has no part of the datastore"), "run the command on a server"))
 	}
-	if c.Datastore.Store != config.StoreEtcd {
+	if !c.Datastore.Store.Several() {
 		return datastore.Params{}, Exit(CodeNotPossible, Advise(fmt.Errorf("this site keeps its state in %s on its one server: it has no members", c.Datastore.Store), "see `appliance status`"))
 	}
 	store, err := pki.OpenJoined(l.PKI(), time.Time{}, nil)
@@ -89,6 +106,18 @@ func openStore(ctx context.Context) (datastore.Params, error) {
 	if err != nil {
 		return datastore.Params{}, err
 	}
+	child := func(name string, args ...string) component.Spec {
+		program := filepath.Join(filepath.Dir(program), name)
+		return component.Spec{Args: append([]string{program}, args...), Env: []string{"TMPDIR=" + l.Tmp()}, Dir: filepath.Dir(l.Tmp())}
+	}
+	if c.Datastore.Store == config.StoreExternal {
+		secret, err := store.Secret(pki.EncryptionSecret, pki.EncryptionBytes)
+		if err != nil {
+			return datastore.Params{}, err
+		}
+		database, err := server.Database(c, l, secret)
+		return datastore.Params{Layout: l, Child: child, External: database}, err
+	}
 	facts, err := host.Gather(ctx)
 	if err != nil && facts.Hostname == "" {
 		return datastore.Params{}, err
@@ -98,10 +127,7 @@ func openStore(ctx context.Context) (datastore.Params, error) {
 		return datastore.Params{}, err
 	}
 	return datastore.Params{
-		Layout: l,
-		Child: func(_ string, args ...string) component.Spec {
-			return component.Spec{Args: append([]string{program}, args...), Env: []string{"TMPDIR=" + l.Tmp()}, Dir: filepath.Dir(l.Tmp())}
-		},
+		Layout: l, Child: child,
 		Etcd: &datastore.Etcd{NodeName: derived.NodeName, PKI: store, Others: func() []netip.Addr {
 			known, _ := join.ReadServers(l.Servers()) // the first server knows of itself only
 			var out []netip.Addr

@@ -68,7 +68,11 @@ interrupted goes on by itself when the daemon starts, or run the same command ag
 
 func (f *migrateFlags) run(ctx context.Context, env *Env) error {
 	if f.to != "" && f.to != string(config.StoreEtcd) {
-		return Exit(CodeUsage, fmt.Errorf("--to %s: want etcd; `--back` returns to sqlite", f.to))
+		err := fmt.Errorf("--to %s: want etcd; `--back` returns to sqlite", f.to)
+		if f.to == string(config.StoreExternal) {
+			err = Advise(errors.New("a site that is there already cannot be moved to a database of its own"), "install a new site with datastore.store: external; etcd is for more servers of this one")
+		}
+		return Exit(CodeUsage, err)
 	}
 	c, l, err := openServer("move the datastore")
 	if err != nil {
@@ -101,6 +105,8 @@ func (f *migrateFlags) prepare(ctx context.Context, c config.Config, l layout.La
 	old := datastore.Database(l)
 	_, missing := os.Stat(old)
 	switch {
+	case c.Datastore.Store == config.StoreExternal:
+		return migration{}, Exit(CodeNotPossible, Advise(errors.New("this site keeps its state in a database of its own, and nothing is moved out of that"), "a new site can be installed on sqlite or etcd"))
 	case f.to != "" && c.Datastore.Store == config.StoreEtcd:
 		return migration{}, Exit(CodeNotPossible, Advise(errors.New("this site keeps its state in etcd already"), "see `appliance datastore status`"))
 	case f.to != "":
@@ -126,7 +132,7 @@ func (f *migrateFlags) prepare(ctx context.Context, c config.Config, l layout.La
 }
 
 func (f *migrateFlags) members(ctx context.Context) (int, error) {
-	store, err := openStore(ctx)
+	store, err := openMembers(ctx)
 	if err != nil {
 		return 0, err
 	}

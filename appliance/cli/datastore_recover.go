@@ -41,7 +41,7 @@ out with ` + "`appliance node remove`" + `.`,
 }
 
 func (f *recoverFlags) run(ctx context.Context, env *Env) error {
-	store, err := openStore(ctx)
+	store, err := openMembers(ctx)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,15 @@ func examine(ctx context.Context, env *Env, c config.Config, l layout.Layout) do
 	if c.Node.Role == config.RoleServer && c.Datastore.Store == config.StoreEtcd {
 		in.Members = askMembers
 	}
+	if c.Node.Role == config.RoleServer && c.Datastore.Store == config.StoreExternal {
+		in.Database = func(ctx context.Context) (datastore.DatabaseReport, error) {
+			store, err := openStore(ctx)
+			if err != nil {
+				return datastore.DatabaseReport{}, err
+			}
+			return store.Database(ctx)
+		}
+	}
 	if program, err := engineProgram(l, datastore.KineName); err == nil {
 		in.CheckDatabase = func(ctx context.Context) error {
 			out, err := exec.CommandContext(ctx, program, "check", datastore.Database(l)).CombinedOutput()
@@ -90,7 +99,7 @@ func examine(ctx context.Context, env *Env, c config.Config, l layout.Layout) do
 }
 
 func askMembers(ctx context.Context) (voters, healthy int, err error) {
-	store, err := openStore(ctx)
+	store, err := openMembers(ctx)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"islet/appliance/kube/client"
 	"islet/appliance/paas/v1alpha1"
 )
 
@@ -261,7 +261,7 @@ func removeEnvironment(ctx context.Context, env *Env, name string, yes bool) err
 	if err := askName(ctx, env, yes, name, lost); err != nil {
 		return err
 	}
-	if err := c.Delete(ctx, &e, client.Preconditions{UID: &e.UID}); err != nil {
+	if err := c.Delete(ctx, &e); err != nil {
 		return explainAPI(err)
 	}
 	_, err = fmt.Fprintf(env.Stdio.Out, "environment %s is removed\n", name)

@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"islet/appliance/kube/client/fake"
 	"islet/appliance/registry/content"
 )
 
@@ -96,12 +96,12 @@ func TestUsedImages(t *testing.T) {
 	template := func(image string) corev1.PodTemplateSpec { return corev1.PodTemplateSpec{Spec: spec(image)} }
 	meta := metav1.ObjectMeta{Name: "x", Namespace: "default"}
 	running := digest.FromString("running").String()
-	client := fake.NewClientBuilder().WithObjects(
+	client := fake.New(
 		&corev1.Pod{ObjectMeta: meta, Spec: spec("nginx"), Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{ImageID: "docker.io/library/nginx@" + running}}}},
 		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Template: template("192.0.2.1:5000/team/shop:2")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Template: template("registry.islet.internal/team/shop:1")}},
 		&appsv1.ControllerRevision{ObjectMeta: meta, Data: runtime.RawExtension{Raw: []byte(`{"spec":{"template":{"spec":{"containers":[{"image":"team/db:1"}]}}}}`)}},
-	).Build()
+	)
 	used, err := cluster{client: client}.usedImages(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -304,16 +304,20 @@ func (f *joinFlags) apply(ctx context.Context, client *join.Client, a join.Appli
 	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
 		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
 	}
-	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, append(serverPorts(a.Role), registry.Port)...)
+	c, _, err := config.Decode(bytes.NewReader(answer.Config))
+	if err != nil {
+		return c, fmt.Errorf("the site's answer file for this machine: %w", err)
+	}
+	ports := []uint16{registry.Port}
+	if c.Datastore.Store == config.StoreEtcd {
+		ports = append(serverPorts(a.Role), ports...)
+	}
+	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, ports...)
 	for _, w := range warnings {
 		f.note("warning: another server of the site cannot be reached: %s", w)
 	}
 	if err != nil {
 		return config.Config{}, Advise(err, "open the port towards that server in the firewalls between")
-	}
-	c, _, err := config.Decode(bytes.NewReader(answer.Config))
-	if err != nil {
-		return c, fmt.Errorf("the site's answer file for this machine: %w", err)
 	}
 	if f.config != "" {
 		if c, err = withOwn(c, own); err != nil {
@@ -395,6 +399,9 @@ func (f *joinFlags) enter(ctx context.Context, client *join.Client, a join.Appli
 	}
 	if a.Role == config.RoleServer {
 		if err := pki.WriteKeys(l.PKI(), admission.Keys); err != nil {
+			return err
+		}
+		if err := datastore.WriteCredentials(l.PKI(), admission.Database); err != nil {
 			return err
 		}
 	}

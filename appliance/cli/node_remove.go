@@ -9,10 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
+	"islet/appliance/host"
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
 	"islet/appliance/server"
 )
 
@@ -116,8 +117,8 @@ func mayRemoveServer(ctx context.Context, nodes []siteNode, name string) error {
 	if servers < 2 {
 		return Exit(CodeNotPossible, Advise(fmt.Errorf("%s is the site's only server: the site is nothing without it", name), "to end the site, `appliance reset` on every node, agents first"))
 	}
-	store, err := openStore(ctx)
-	if err == nil && store.Etcd.NodeName == name {
+	own, err := ownName(ctx)
+	if err == nil && own == name {
 		err = Exit(CodeNotPossible, Advise(fmt.Errorf("%s is this machine, which could not finish the command", name), "run it on another server"))
 	}
 	return err
@@ -127,10 +128,24 @@ func mayRemoveServer(ctx context.Context, nodes []siteNode, name string) error {
 // cast any more counts as one against (LESSONS 17).
 func removeVoter(ctx context.Context, name string) error {
 	store, err := openStore(ctx)
-	if err != nil {
+	if err != nil || store.External != nil { // where servers come and go
 		return err
 	}
 	return store.RemoveMember(ctx, name)
+}
+
+// ownName is the name of this node.
+func ownName(ctx context.Context) (string, error) {
+	c, _, err := installed()
+	if err != nil {
+		return "", err
+	}
+	facts, err := host.Gather(ctx)
+	if err != nil && facts.Hostname == "" {
+		return "", err
+	}
+	derived, err := config.Derive(c, facts)
+	return derived.NodeName, err
 }
 
 // leaveWait is more than the time between two questions of an agent.

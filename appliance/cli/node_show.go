@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
 	"islet/appliance/progress"
 )
 
@@ -81,7 +81,7 @@ func (c cluster) node(ctx context.Context, name string) (nodeDetail, error) {
 	if err := c.client.Get(ctx, client.ObjectKey{Name: name}, &node); client.IgnoreNotFound(err) != nil {
 		return nodeDetail{}, explainCluster(err)
 	}
-	if err := c.client.List(ctx, &pods, client.MatchingFields{"spec.nodeName": name}); err != nil {
+	if err := c.client.List(ctx, &pods, client.MatchingFields(map[string]string{"spec.nodeName": name})); err != nil {
 		return nodeDetail{}, explainCluster(err)
 	}
 	return describe(nodes[i], node, pods.Items), nil

@@ -237,7 +237,7 @@ func (e *Env) kubectl(ctx context.Context, args []string) error {
 	if e.Getenv("KUBECACHEDIR") == "" { // else it leaves a .kube in the operator's home for ever
 		environ = append(environ, "KUBECACHEDIR="+filepath.Join(l.Tmp(), "kubectl"))
 	}
-	if c.Datastore.Store == config.StoreEtcd && e.Getenv("KUBECONFIG") == "" { // any server's API will do
+	if c.Datastore.Store.Several() && e.Getenv("KUBECONFIG") == "" { // any server's API will do
 		args = append([]string{fmt.Sprintf("--server=https://127.0.0.1:%d", controlplane.BalancerPort)}, args...)
 	}
 	return e.pass(ctx, environ, program, args)

@@ -12,6 +12,7 @@ import (
 
 	"islet/appliance/api"
 	"islet/appliance/component"
+	"islet/appliance/config"
 	"islet/appliance/progress"
 	"islet/appliance/vip"
 )
@@ -142,6 +143,12 @@ func vipState(v vip.Status) string {
 }
 
 func snapshots(d api.Datastore) string {
+	if d.Store == string(config.StoreExternal) {
+		if d.Database == nil {
+			return d.Path
+		}
+		return cmp.Or(d.Database.Wrong(), d.Database.Server+" at "+d.Path)
+	}
 	text := fmt.Sprintf("%d snapshots", d.Snapshots)
 	if d.Snapshots > 0 {
 		text += ", newest " + age(d.NewestSnapshot) + " ago"

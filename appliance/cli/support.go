@@ -116,11 +116,14 @@ func (f *supportFlags) sources(env *Env, c config.Config, l layout.Layout, now t
 		support.JSON("node/events.json", func(ctx context.Context) (any, error) { return client.Events(ctx) }),
 		support.JSON("node/site.json", func(ctx context.Context) (any, error) { return client.Site(ctx) }),
 	)
-	if c.Node.Role == config.RoleServer && c.Datastore.Store == config.StoreEtcd {
+	if c.Node.Role == config.RoleServer && c.Datastore.Store.Several() {
 		sources = append(sources, support.JSON("node/datastore.json", func(ctx context.Context) (any, error) {
 			store, err := openStore(ctx)
 			if err != nil {
 				return nil, err
+			}
+			if store.External != nil {
+				return store.Database(ctx)
 			}
 			members, err := store.Members(ctx)
 			return reportOf(members), err
@@ -138,7 +141,7 @@ func kubectlOf(c config.Config, l layout.Layout, program string) support.Kubectl
 	switch {
 	case c.Node.Role != config.RoleServer:
 		k.Environ[0] = "KUBECONFIG=" + filepath.Join(l.Kubeconfigs(), "kubelet.kubeconfig")
-	case c.Datastore.Store == config.StoreEtcd: // any server's API will do
+	case c.Datastore.Store.Several(): // any server's API will do
 		k.Args = []string{fmt.Sprintf("--server=https://127.0.0.1:%d", controlplane.BalancerPort)}
 	}
 	return k

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"islet/appliance/kube/client"
 	"islet/appliance/paas/v1alpha1"
 )
 
@@ -40,7 +40,7 @@ func openPlatform() (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return site.client, v1alpha1.AddToScheme(site.client.Scheme())
+	return site.client, nil
 }
 
 // explainAPI gives what the API refuses its exit code. The API's own words say what is wrong with which field.
@@ -334,7 +334,7 @@ func removeTenant(ctx context.Context, env *Env, name string, yes bool) error {
 	if err := askName(ctx, env, yes, name, "This takes the rights of its "+fmt.Sprint(len(t.Spec.Members))+" members away."); err != nil {
 		return err
 	}
-	if err := c.Delete(ctx, &t, client.Preconditions{UID: &t.UID}); err != nil {
+	if err := c.Delete(ctx, &t); err != nil {
 		return explainAPI(err)
 	}
 	_, err = fmt.Fprintf(env.Stdio.Out, "tenant %s is removed\n", name)

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
 	"islet/appliance/join"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/pki"
 	"islet/appliance/server"
 )
@@ -61,7 +61,7 @@ func openCluster() (cluster, error) {
 		return cluster{}, Advise(err, "the authorities are made when `appliance server` first starts")
 	}
 	port := controlplane.SecurePort
-	if c.Datastore.Store == config.StoreEtcd {
+	if c.Datastore.Store.Several() {
 		port = controlplane.BalancerPort
 	}
 	access := controlplane.Params{PKI: store}.AccessAt(port, controlplane.LeafAdmin)

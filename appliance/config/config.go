@@ -6,6 +6,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"islet/appliance/layout"
 )
@@ -95,16 +96,43 @@ type VIP struct {
 // Store is what keeps the cluster's state.
 type Store string
 
-// StoreSQLite is the datastore of a single server, StoreEtcd that of three or five.
+// StoreSQLite is the datastore of a single server, StoreEtcd that of three or five, StoreExternal a database of the site's own
+// for any number.
 const (
-	StoreSQLite Store = "sqlite"
-	StoreEtcd   Store = "etcd"
+	StoreSQLite   Store = "sqlite"
+	StoreEtcd     Store = "etcd"
+	StoreExternal Store = "external"
 )
+
+// Several says whether such a datastore serves more than one server.
+func (s Store) Several() bool { return s == StoreEtcd || s == StoreExternal }
 
 // Datastore is the store and its snapshots.
 type Datastore struct {
-	Store     Store     `yaml:"store" enum:"sqlite,etcd" doc:"Kind of datastore: sqlite for a site of one server, which is smaller and simpler; etcd for three or five, any one of which may be lost. The first server may start alone on etcd."`
+	Store     Store     `yaml:"store" enum:"sqlite,etcd,external" doc:"Kind of datastore: sqlite for a site of one server, which is smaller and simpler; etcd for three or five, any one of which may be lost, where the first may start alone on etcd; external for a database that the site runs itself."`
+	External  External  `yaml:"external" doc:"The site's own database, where datastore.store is external. Dumps of it are the site's duty: backups and snapshots hold nothing of it."`
 	Snapshots Snapshots `yaml:"snapshots" doc:"Verified copies of the datastore on this machine."`
+}
+
+// External is a PostgreSQL, MySQL or MariaDB database. The files are read by every server, under the same names; a server that
+// joins gets them from the site.
+type External struct {
+	Endpoint     string `yaml:"endpoint" format:"database" empty:"none" doc:"Where the database is, without its password: postgres://USER@HOST:PORT/DATABASE or mysql://USER@tcp(HOST:PORT)/DATABASE."`
+	PasswordFile string `yaml:"passwordFile" format:"path" empty:"no password" doc:"File with the user's password and nothing else, which only root may read (mode 0600)."`
+	CAFile       string `yaml:"caFile" format:"path" empty:"none" doc:"File with the certificates of the authorities that the database's certificate may be of. With it the connection is encrypted, and the name of the database's host is checked."`
+	CertFile     string `yaml:"certFile" format:"path" empty:"none" doc:"File with the certificate that the servers show to the database."`
+	KeyFile      string `yaml:"keyFile" format:"path" empty:"none" doc:"File with the key of datastore.external.certFile, which only root may read (mode 0600)."`
+}
+
+// Files lists the files that are named, each once.
+func (e External) Files() []string {
+	var files []string
+	for _, path := range []string{e.PasswordFile, e.CAFile, e.CertFile, e.KeyFile} {
+		if path != "" && !slices.Contains(files, path) {
+			files = append(files, path)
+		}
+	}
+	return files
 }
 
 // Snapshots is the ring of datastore copies. The newest verified one is never deleted.

@@ -49,7 +49,8 @@ type format struct {
 
 // formats are the values of the format tag.
 var formats = map[string]format{
-	"label":  {isLabel, "not a DNS label", "use lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends"},
-	"domain": {isDomain, "not a DNS domain", "use lower-case labels joined by dots, such as apps.site.internal"},
-	"path":   {isCleanPath, "not a clean absolute path", "start it with /, without .., double or trailing slashes, and not / itself"},
+	"label":    {isLabel, "not a DNS label", "use lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends"},
+	"domain":   {isDomain, "not a DNS domain", "use lower-case labels joined by dots, such as apps.site.internal"},
+	"database": {isDatabase, "not where a database is", "write it as postgres://USER@HOST:PORT/DATABASE or mysql://USER@tcp(HOST:PORT)/DATABASE"},
+	"path":     {isCleanPath, "not a clean absolute path", "start it with /, without .., double or trailing slashes, and not / itself"},
 }

@@ -32,6 +32,9 @@ func (c Config) Ports() []Port {
 			Port{Number: 10257, Protocol: "tcp", Purpose: "controller manager", Loopback: true},
 			Port{Number: 10259, Protocol: "tcp", Purpose: "scheduler", Loopback: true})
 		ports = append(ports, c.etcdPorts()...)
+		if c.Datastore.Store.Several() {
+			ports = append(ports, Port{Number: 6444, Protocol: "tcp", Purpose: "way to the Kubernetes API of any server", Loopback: true})
+		}
 	}
 	if c.Network.Backend != BackendHostGW {
 		ports = append(ports, Port{Number: 8472, Protocol: "udp", Purpose: "vxlan between nodes"})
@@ -44,7 +47,7 @@ func (c Config) Ports() []Port {
 	return ports
 }
 
-// etcdPorts are those of a server that is one of several.
+// etcdPorts are those of a member of etcd.
 func (c Config) etcdPorts() []Port {
 	if c.Datastore.Store != StoreEtcd {
 		return nil
@@ -53,7 +56,6 @@ func (c Config) etcdPorts() []Port {
 		{Number: 2379, Protocol: "tcp", Purpose: "datastore"},
 		{Number: 2380, Protocol: "tcp", Purpose: "datastore between servers"},
 		{Number: 2381, Protocol: "tcp", Purpose: "datastore health", Loopback: true},
-		{Number: 6444, Protocol: "tcp", Purpose: "way to the Kubernetes API of any server", Loopback: true},
 	}
 }
 

@@ -25,6 +25,7 @@ func (c Config) validate() ([]Warning, Problems) {
 	j.ports(c)
 	j.paths(c)
 	j.storage(c)
+	j.external(c)
 	return j.warnings, j.problems
 }
 
@@ -81,12 +82,8 @@ func oneOf(values []string) string {
 	return "one of " + strings.Join(values, ", ")
 }
 
-// refusal explains the values that people have reason to expect and that are not there.
+// refusal says what to write instead of a value that is not among those allowed.
 func refusal(f Field, value string) string {
-	switch f.Path + "=" + value {
-	case "datastore.store=external":
-		return "an external database is not supported yet; use sqlite or etcd"
-	}
 	switch {
 	case f.Path == "apiVersion" || f.Path == "kind":
 		return "this file was written for another version or program; see appliance config example"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,26 +12,23 @@ import (
 	"islet/appliance/layout"
 )
 
-// KineName is the name of kine, which serves SQLite.
+// KineName is the name of kine, which serves SQLite, or a database of the site's own.
 const KineName = "kine"
 
 // Database is the SQLite file.
 func Database(l layout.Layout) string { return filepath.Join(l.Datastore(), "state.db") }
 
-// Kine returns the unit of kine on SQLite. Before each start the database is checked; a damaged one
+// Kine returns the unit of kine. Before each start of it on SQLite the database is checked; a damaged one
 // is put aside and the newest sound snapshot takes its place (LESSONS 20).
 func Kine(p Params) component.Unit {
+	if p.External != nil {
+		return externalKine(p)
+	}
 	database, socket := Database(p.Layout), p.Layout.KineSocket()
 	return component.Unit{New: func() component.Component {
 		spec := p.Child(KineName, "serve", "--database", database, "--listen", socket)
 		spec.Prepare = p.prepareKine
-		spec.Probe = func(ctx context.Context) error {
-			conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-			if err != nil {
-				return err
-			}
-			return conn.Close()
-		}
+		spec.Probe = func(ctx context.Context) error { return dialSocket(ctx, socket) }
 		return component.NewProcess(spec)
 	}}
 }

@@ -124,7 +124,7 @@ func (r Ring) due(now time.Time) time.Duration {
 	return max(soonest, min(newest.Taken.Add(r.Interval).Sub(now), r.Interval))
 }
 
-// Take makes a snapshot now, verifies it, and prunes the ring.
+// Take makes a snapshot now, verifies it, and prunes the ring. Of a site's own database it is only a note.
 func (p Params) Take(ctx context.Context) (Snapshot, error) {
 	s, _, err := p.TakeAndTell(ctx)
 	return s, err
@@ -132,6 +132,10 @@ func (p Params) Take(ctx context.Context) (Snapshot, error) {
 
 // TakeAndTell is Take with what the check of the snapshot said.
 func (p Params) TakeAndTell(ctx context.Context) (Snapshot, Report, error) {
+	if p.External != nil { // there is nothing here to keep several of
+		report, err := p.store().snapshot(ctx, p.Path())
+		return Snapshot{report.Path, time.Now().UTC().Truncate(time.Second), report.Bytes}, report, err
+	}
 	unlock, err := p.Ring.lock()
 	if err != nil {
 		return Snapshot{}, Report{}, err

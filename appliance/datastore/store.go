@@ -1,5 +1,5 @@
 // Package datastore is where a site's state is kept: in SQLite, served by kine, on a site of one server, in etcd on three or
-// five. What is on disk is opened by the store engine only.
+// five, or in a database of the site's own. What is on disk is opened by the store engine only.
 package datastore
 
 import (
@@ -30,11 +30,12 @@ type Report struct {
 
 // Params is what the datastore is told.
 type Params struct {
-	Layout layout.Layout
-	Ring   Ring
-	Log    *slog.Logger
-	Child  func(name string, args ...string) component.Spec
-	Etcd   *Etcd // nil for SQLite
+	Layout   layout.Layout
+	Ring     Ring
+	Log      *slog.Logger
+	Child    func(name string, args ...string) component.Spec
+	Etcd     *Etcd     // nil where the datastore is another
+	External *External // the same
 	// Restored is called when a snapshot took the place of the database; may be nil.
 	Restored func(Restoration)
 }
@@ -52,8 +53,11 @@ type store interface {
 }
 
 func (p Params) store() store {
-	if p.Etcd != nil {
+	switch {
+	case p.Etcd != nil:
 		return etcdStore{p}
+	case p.External != nil:
+		return externalStore{p}
 	}
 	return sqliteStore{p}
 }
@@ -74,7 +78,8 @@ func (p Params) URL() string {
 	return "unix://" + p.Layout.KineSocket()
 }
 
-// Path is what is in use on this server: SQLite's file or etcd's directory.
+// Path is what is in use on this server: SQLite's file or etcd's directory. For a site's own database it is where a note of it is
+// kept, which backups hold.
 func (p Params) Path() string { return p.store().path() }
 
 // Bytes is what that takes on disk, without snapshots.

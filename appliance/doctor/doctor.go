@@ -10,6 +10,7 @@ import (
 
 	"islet/appliance/api"
 	"islet/appliance/config"
+	store "islet/appliance/datastore"
 	"islet/appliance/health"
 	"islet/appliance/layout"
 	"islet/appliance/preflight"
@@ -68,6 +69,8 @@ type Input struct {
 	Status func(ctx context.Context) (api.Status, error)
 	// Members asks the members of an etcd datastore; nil on agents and with SQLite.
 	Members func(ctx context.Context) (voters, healthy int, err error)
+	// Database asks the site's own database; nil on agents and with another datastore.
+	Database func(ctx context.Context) (store.DatabaseReport, error)
 	// CheckDatabase checks the SQLite database while nobody uses it; nil on agents and with etcd.
 	CheckDatabase func(ctx context.Context) error
 }

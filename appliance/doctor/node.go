@@ -165,6 +165,11 @@ func datastore(ctx context.Context, in Input, down bool) []Finding {
 		if in.Members != nil {
 			findings = append(findings, members(ctx, in))
 		}
+	case config.StoreExternal:
+		if in.Database != nil {
+			findings = append(findings, external(ctx, in))
+		}
+		return findings // its copies are up to it
 	default:
 		findings = append(findings, database(ctx, in, down))
 	}
@@ -186,6 +191,23 @@ func members(ctx context.Context, in Input) Finding {
 		f.Severity, f.Found, f.Advice = Warning, fmt.Sprintf("%d of %d answer", healthy, voters), "bring the silent one back before another fails: appliance datastore status"
 	default:
 		f.Severity, f.Found, f.Topic = OK, fmt.Sprintf("all %d answer", voters), ""
+	}
+	return f
+}
+
+// external asks the site's own database.
+func external(ctx context.Context, in Input) Finding {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	f := Finding{ID: "datastore-external", Area: AreaDatastore, Severity: OK, Title: "The site's database"}
+	r, err := in.Database(ctx)
+	switch {
+	case err != nil:
+		f.Severity, f.Found, f.Advice = Critical, "cannot be asked: "+err.Error(), "run it as root; see appliance status"
+	case r.Trouble != "":
+		f.Severity, f.Found, f.Advice, f.Topic = Critical, r.Found, r.Advice, "database-"+string(r.Trouble)
+	default:
+		f.Found = fmt.Sprintf("%s answers, at revision %d", r.Server, r.Revision)
 	}
 	return f
 }

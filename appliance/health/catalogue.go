@@ -17,6 +17,9 @@ const (
 	ClockBehind           Code = "clock-behind"
 	ComponentCrashing     Code = "component-crashing"
 	ComponentNotReady     Code = "component-not-ready"
+	DatabaseRefused       Code = "database-refused"
+	DatabaseUnfit         Code = "database-unfit"
+	DatabaseUnreachable   Code = "database-unreachable"
 	DatastoreDamaged      Code = "datastore-damaged"
 	DatastoreRestored     Code = "datastore-restored"
 	DiskBytesLow          Code = "disk-bytes-low"
@@ -38,11 +41,17 @@ const (
 
 // Catalogue lists all problems, the gravest and most fundamental first; screens keep this order.
 func Catalogue() []Problem {
-	broken := []Code{NodeRemoved, DatastoreDamaged, EngineStagingFailed, PortInUse, AddressMissing, DiskBytesLow, DiskInodesLow}
+	broken := []Code{NodeRemoved, DatastoreDamaged, DatabaseUnreachable, DatabaseRefused, EngineStagingFailed, PortInUse, AddressMissing, DiskBytesLow, DiskInodesLow}
 	down := append([]Code{ComponentCrashing, ComponentNotReady}, broken...)
 	return []Problem{
 		{Code: DatastoreDamaged, Severity: Critical, Title: "failed its integrity check",
 			Advice: "nothing is needed if a snapshot is restored by itself; else restore one by hand and replace the disk"},
+		{Code: DatabaseUnreachable, Severity: Critical, Title: "does not answer",
+			Advice: "bring it back, or the way to it: what to look at is shown here; the site writes nothing until then"},
+		{Code: DatabaseRefused, Severity: Critical, Title: "does not let this site in",
+			Advice: "change what is shown here, in the database or in the answer file, and restart the appliance"},
+		{Code: DatabaseUnfit, Severity: Critical, Title: "is not fit for a site",
+			Advice: "change what is shown here in the database"},
 		{Code: DiskBytesLow, Severity: Critical, Title: "is almost full", After: 30 * time.Second,
 			Advice: "free space: pods are evicted and the datastore stops when it is full"},
 		{Code: DiskInodesLow, Severity: Critical, Title: "is running out of inodes", After: 30 * time.Second,

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
+	"islet/appliance/kube/client"
 )
 
 // What a node is told that asks a site to which it does not belong.

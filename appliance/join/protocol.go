@@ -81,6 +81,8 @@ type Admission struct {
 	Certificates map[string][]byte `json:"certificates"` // by the names of the leaves, PEM
 	// Keys are those of the authorities and the site's other secrets, for a server.
 	Keys map[string][]byte `json:"keys,omitempty"`
+	// Database is what lets a server into the site's own database, where it has one.
+	Database map[string][]byte `json:"database,omitempty"`
 	Servers
 }
 

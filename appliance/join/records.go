@@ -9,7 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"islet/appliance/kube/client"
 )
 
 // records keeps values of one kind as secrets of the cluster, so that each server knows all of them. The secrets are
@@ -76,7 +77,7 @@ func (s records[T]) get(ctx context.Context, id string) (T, error) {
 
 func (s records[T]) list(ctx context.Context) ([]T, error) {
 	var secrets corev1.SecretList
-	if err := s.client.List(ctx, &secrets, client.InNamespace(s.namespace), client.HasLabels{s.label()}); err != nil {
+	if err := s.client.List(ctx, &secrets, client.InNamespace(s.namespace), client.HasLabels(s.label())); err != nil {
 		return nil, err
 	}
 	var out []T

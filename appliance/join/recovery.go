@@ -5,7 +5,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"islet/appliance/kube/client"
 )
 
 // RecoveryKey is the public half of the key that a site's backups are sealed for, and since when.

@@ -4,13 +4,13 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"islet/appliance/kube/client/fake"
 )
 
 // Servers tell of their keys in turn; each ends with the one that was made last.
 func TestAgree(t *testing.T) {
 	t.Parallel()
-	r := Recovery{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system"}
+	r := Recovery{Client: fake.New(), Namespace: "islet-system"}
 	noon := time.Date(2026, 6, 1, 12, 0, 0, 123456789, time.UTC)
 	first, later := RecoveryKey{"age1first", noon}, RecoveryKey{"age1later", noon.Add(time.Hour)}
 	for i, c := range []struct{ own, want RecoveryKey }{

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
+	"islet/appliance/kube/client"
 )
 
 // The reasons for which a site does not let a machine in.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"islet/appliance/config"
+	"islet/appliance/kube/client/fake"
 )
 
 // office is a registry with a clock that the test moves.
@@ -23,7 +23,7 @@ type office struct {
 
 func newOffice() *office {
 	o := &office{at: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
-	o.Registry = Registry{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Clock: func() time.Time { return o.at }}
+	o.Registry = Registry{Client: fake.New(), Namespace: "islet-system", Clock: func() time.Time { return o.at }}
 	return o
 }
 

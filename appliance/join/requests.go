@@ -10,9 +10,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/config"
+	"islet/appliance/kube/client"
 )
 
 // What a machine is told that somebody has to approve of.

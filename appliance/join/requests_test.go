@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-
 	"islet/appliance/config"
+	"islet/appliance/kube/client/fake"
 )
 
 func TestWords(t *testing.T) {
@@ -37,7 +36,7 @@ func TestWords(t *testing.T) {
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	q := Requests{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system", Clock: func() time.Time { return at }}
+	q := Requests{Client: fake.New(), Namespace: "islet-system", Clock: func() time.Time { return at }}
 	one := Request{Name: "press2", Address: netip.MustParseAddr("10.77.0.12"), Role: config.RoleAgent, Key: KeyOf([]byte("one"))}
 	two := one
 	two.Key = KeyOf([]byte("two"))
@@ -90,7 +89,7 @@ func TestRequests(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	t.Parallel()
-	m := Members{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system"}
+	m := Members{Client: fake.New(), Namespace: "islet-system"}
 	first, second := KeyOf([]byte("first")), KeyOf([]byte("second"))
 	is := func(c Caller, want error) {
 		t.Helper()

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"islet/appliance/kube/client"
 )
 
 // Step is how far a rotation is. All nodes have taken a step before the next one begins.

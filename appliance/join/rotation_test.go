@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"islet/appliance/kube/client/fake"
 )
 
 func rotations() Rotations {
-	return Rotations{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system"}
+	return Rotations{Client: fake.New(), Namespace: "islet-system"}
 }
 
 func successors() []Successor {

@@ -16,9 +16,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"islet/appliance/kube/client"
 	"islet/appliance/kubeconfig"
 )
 
@@ -47,12 +46,7 @@ func NewClient(config *rest.Config) (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	httpClient := &http.Client{Transport: transport, Timeout: config.Timeout}
-	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
-	if err != nil {
-		return nil, err
-	}
-	return client.New(config, client.Options{HTTPClient: httpClient, Mapper: mapper})
+	return client.New(config, &http.Client{Transport: transport, Timeout: config.Timeout})
 }
 
 // Probe asks a health endpoint of a component on this machine. Each call opens a connection of its

@@ -14,8 +14,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"islet/appliance/kube/client/fake"
 	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
 )
@@ -126,12 +126,12 @@ func TestNodeReady(t *testing.T) {
 		"only just created": {nil, "node is not ready"},
 	} {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node1"}, Status: corev1.NodeStatus{Conditions: c.conditions}}
-		err := NodeReady(t.Context(), fake.NewClientBuilder().WithObjects(node).Build(), "node1")
+		err := NodeReady(t.Context(), fake.New(node), "node1")
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrNotReady) || err.Error() != c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
-	if err := NodeReady(t.Context(), fake.NewClientBuilder().Build(), "node1"); err == nil || errors.Is(err, ErrNotReady) {
+	if err := NodeReady(t.Context(), fake.New(), "node1"); err == nil || errors.Is(err, ErrNotReady) {
 		t.Errorf("no such node: %v", err)
 	}
 }

@@ -7,11 +7,7 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"islet/appliance/kube/client"
 )
 
 // The times of Kubernetes' own components.
@@ -27,52 +23,41 @@ var ErrLostLead = errors.New("the lease was lost")
 // Lead does something on one server of the site at a time: on the one that holds the lease of that name. It returns nil when
 // ctx is cancelled, and the error of do at once, so that another server can try. ready is called once do has been done,
 // here or, for all that is known here, elsewhere.
-func Lead(ctx context.Context, config *rest.Config, lease, identity string, do func(context.Context) error, ready func()) error {
-	leases, err := coordination.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("client for the lease %s: %w", lease, err)
-	}
+func Lead(ctx context.Context, c client.Client, name, identity string, do func(context.Context) error, ready func()) error {
 	tell := sync.OnceFunc(ready)
-	started := make(chan context.Context, 1)
-	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Name: lease, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ReleaseOnCancel: true,
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: lease},
-			Client:    leases, LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
-		},
-		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { started <- ctx },
-			OnStoppedLeading: func() {},
-			OnNewLeader: func(leader string) {
-				if leader != identity {
-					tell()
-				}
-			},
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("lease %s: %w", lease, err)
-	}
-	var electing sync.WaitGroup
-	defer electing.Wait()
-	held, release := context.WithCancel(ctx)
-	defer release()
-	stopped := make(chan struct{})
-	electing.Go(func() {
-		defer close(stopped)
-		elector.Run(held)
-	})
-	select {
-	case lead := <-started:
-		if err := do(lead); err != nil { //nolint:contextcheck // lead is made of ctx, by the elector
-			return err
+	l := newLease(c, name, identity)
+	defer l.release(context.WithoutCancel(ctx))
+	if err := l.await(ctx, func(holder string) {
+		if holder != identity {
+			tell()
 		}
-		tell()
-		<-stopped
-	case <-stopped:
+	}); err != nil {
+		return ignoreEnd(ctx, err)
 	}
+	lead, stop := context.WithCancelCause(ctx)
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	defer stop(nil)
+	keeping.Go(func() { stop(l.keep(lead)) })
+	if err := do(lead); err != nil {
+		return ignoreEnd(ctx, cause(lead, err))
+	}
+	tell()
+	<-lead.Done()
+	return ignoreEnd(ctx, context.Cause(lead))
+}
+
+// cause is why do was cancelled, if it was.
+func cause(lead context.Context, err error) error {
+	if lost := context.Cause(lead); errors.Is(lost, ErrLostLead) {
+		return fmt.Errorf("%w: %w", lost, err)
+	}
+	return err
+}
+
+func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // a clean end
 	}
-	return ErrLostLead
+	return err
 }

@@ -7,7 +7,8 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"islet/appliance/kube/client"
 )
 
 // NodeReady returns nil when the node is Ready, else ErrNotReady with the reason.

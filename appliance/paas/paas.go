@@ -26,9 +26,6 @@ import (
 	"islet/appliance/paas/v1alpha1"
 )
 
-// Name is the component's.
-const Name = "tenancy"
-
 // Scheme knows the kinds that the controllers use.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()

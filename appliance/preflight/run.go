@@ -27,6 +27,7 @@ func Checks(in Input) []Check {
 	all = append(all, diskChecks(in)...)
 	all = append(all, kernelChecks(in)...)
 	all = append(all, networkChecks(in)...)
+	all = append(all, databaseCheck(in)...)
 	all = append(all, portCheck(in), kubernetesCheck(in), engineCheck(in), firewallCheck(in), allowlistCheck(in))
 	return all
 }

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-
+	"islet/appliance/kube/client/fake"
 	"islet/appliance/registry/serve"
 )
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	users := Users{Client: fake.NewClientBuilder().Build(), Namespace: "islet-system"}
+	users := Users{Client: fake.New(), Namespace: "islet-system"}
 	if list, err := users.List(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("%v (%v)", list, err)
 	}

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 	"islet/bundle"
@@ -78,8 +78,8 @@ func (n *node) addonsUnit(c client.Client) component.Unit {
 		New: func() component.Component {
 			return component.Task{TaskName: addonsName, TaskNeeds: []string{controlplane.APIServerName}, Do: func(ctx context.Context, ready func()) error {
 				apply := func(ctx context.Context) error { return n.applyAddons(ctx, applier) }
-				if n.replicated() {
-					return kube.Lead(ctx, kube.Config(n.access(controlplane.LeafDaemon)), addonsLease, n.derived.NodeName, apply, ready)
+				if n.several() {
+					return kube.Lead(ctx, c, addonsLease, n.derived.NodeName, apply, ready)
 				}
 				if err := apply(ctx); err != nil {
 					return err

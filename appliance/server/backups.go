@@ -346,7 +346,7 @@ func (s *site) Backup(ctx context.Context, c join.Caller, name string) (io.ReadS
 
 // agreeOnKey makes the recovery key that was made last on any server that of all.
 func (s *site) agreeOnKey(ctx context.Context) error {
-	if !s.replicated() {
+	if !s.several() {
 		return nil
 	}
 	var own join.RecoveryKey

@@ -40,6 +40,7 @@ func (n *node) watchHealth(ctx context.Context) {
 		n.judgeClock()
 		n.judgeVIPs(n.vipStatus())
 		n.judgeRotation()
+		n.judgeDatabase()
 		n.backups.judge(time.Now(), n.others())
 		if entries, err := n.pki.Inventory(n.allLeaves()); err == nil {
 			n.judgeCertificates(entries)

@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
 	"islet/appliance/api"
@@ -23,6 +22,7 @@ import (
 	"islet/appliance/datastore"
 	"islet/appliance/join"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
 	"islet/appliance/pki"
@@ -157,7 +157,7 @@ const maxServers = 5
 
 // roomForServer says whether the site can take one more server.
 func (s *site) roomForServer(ctx context.Context, name string) error {
-	if !s.replicated() {
+	if !s.several() {
 		return NoServersError(s.Config)
 	}
 	members, err := s.members.List(ctx)
@@ -178,7 +178,7 @@ func (s *site) roomForServer(ctx context.Context, name string) error {
 
 // NoServersError says why a site with such a configuration takes no further server; nil when it does.
 func NoServersError(c config.Config) error {
-	if c.Datastore.Store == config.StoreEtcd {
+	if c.Datastore.Store.Several() {
 		return nil
 	}
 	return fmt.Errorf("%w: it keeps its state in %s, which one server alone can hold; others can join as agents", join.ErrNotPossible, c.Datastore.Store)
@@ -310,6 +310,9 @@ func (s *site) admission(ctx context.Context, role config.Role, certificates map
 	out := join.Admission{Authorities: s.pki.Authorities(), Certificates: certificates, Servers: servers}
 	if err == nil && role == config.RoleServer {
 		out.Keys, err = s.pki.Keys()
+		if err == nil && s.database != nil {
+			out.Database, err = datastore.ReadCredentials(s.layout.PKI())
+		}
 	}
 	return out, err
 }

@@ -10,22 +10,23 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	upstream "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"islet/appliance/config"
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
+	"islet/appliance/kube/client/fake"
 	"islet/appliance/pki"
 )
 
 // office is a site of which nothing runs, with a token for one agent.
 func office(t *testing.T, nodes ...*corev1.Node) (*site, join.Token) {
 	t.Helper()
-	builder := fake.NewClientBuilder()
+	builder := upstream.NewClientBuilder()
 	for _, n := range nodes {
 		builder = builder.WithObjects(n)
 	}
-	c := builder.Build()
+	c := fake.Of(builder.Build())
 	s := imagined(t).newSite(c)
 	s.Log = slog.New(slog.DiscardHandler)
 	token, err := join.NewToken(config.RoleAgent, join.PinOf(s.pki.Authority(pki.NodeCA).Cert), serversAt(s.derived.Address).Node)

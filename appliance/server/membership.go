@@ -35,12 +35,15 @@ const (
 // replicated says whether this is a server of a site that may have several.
 func (n *node) replicated() bool { return !n.isAgent() && n.Config.Datastore.Store == config.StoreEtcd }
 
+// several says whether this is a server of a site that may have more of them.
+func (n *node) several() bool { return !n.isAgent() && n.Config.Datastore.Store.Several() }
+
 // balanced says whether this node finds the Kubernetes API through its balancer.
-func (n *node) balanced() bool { return n.isAgent() || n.replicated() }
+func (n *node) balanced() bool { return n.isAgent() || n.several() }
 
 // apiPort is where this node's own programs find the Kubernetes API.
 func (n *node) apiPort() int {
-	if n.replicated() {
+	if n.several() {
 		return controlplane.BalancerPort
 	}
 	return controlplane.SecurePort

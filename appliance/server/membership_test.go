@@ -15,7 +15,6 @@ import (
 	"islet/appliance/controlplane"
 	"islet/appliance/datastore"
 	"islet/appliance/join"
-	"islet/appliance/paas"
 	"islet/appliance/runtime"
 )
 
@@ -172,7 +171,7 @@ func TestStandbyIsReady(t *testing.T) {
 		{datastore.EtcdMemberName, true, false},
 		{controlplane.APIServerName, true, false},
 		{addonsName, true, false},
-		{paas.Name, true, false},
+		{tenancyName, true, false},
 		{datastore.EtcdName, true, true},
 		{runtime.Name, true, true},
 	} {

@@ -8,11 +8,11 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/address"
 	"islet/appliance/join"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 )
 
 // ownMove is the site towards the server itself.

@@ -8,10 +8,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/component"
 	"islet/appliance/kube"
+	"islet/appliance/kube/client"
 	"islet/appliance/kubelet"
 )
 
@@ -88,7 +88,7 @@ func (c *nodeComponent) await(ctx context.Context, check func(context.Context) e
 func (n *node) labelRole(ctx context.Context, c client.Client) error {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.derived.NodeName}}
 	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:""}}}`, roleLabel)
-	if err := c.Patch(ctx, node, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+	if err := c.Patch(ctx, node, client.MergePatch(patch)); err != nil {
 		return fmt.Errorf("label node %s with its role: %w", n.derived.NodeName, err)
 	}
 	return nil

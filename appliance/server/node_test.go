@@ -15,13 +15,14 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	upstream "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"islet/appliance/cgroup"
 	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/appliance/health"
+	"islet/appliance/kube/client"
+	"islet/appliance/kube/client/fake"
 	"islet/appliance/pki"
 	"islet/appliance/runtime"
 )
@@ -156,8 +157,8 @@ func TestNodeBecomesReady(t *testing.T) {
 	t.Parallel()
 	n := imagined(t)
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node1"}}
-	c := fake.NewClientBuilder().WithStatusSubresource(object).Build()
-	made := n.nodeUnit(c).New()
+	c := upstream.NewClientBuilder().WithStatusSubresource(object).Build()
+	made := n.nodeUnit(fake.Of(c)).New()
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- made.Run(ctx, func() { close(ready) }) }()

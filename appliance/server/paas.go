@@ -2,30 +2,48 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
-	"islet/appliance/kube"
-	"islet/appliance/paas"
 )
 
-// tenancyLease is held by the server that runs the platform's controllers.
-const tenancyLease = "islet-tenancy"
+const (
+	// tenancyName is the program of the kube engine that runs the platform's controllers.
+	tenancyName = "tenancy"
+	// tenancyLease is held by the server that runs them.
+	tenancyLease = "islet-tenancy"
+)
 
 // tenancyUnit runs the platform's controllers, on one server of the site at a time.
 func (n *node) tenancyUnit() component.Unit {
+	ready := filepath.Join(n.layout.RunDir, "tenancy.ready")
 	return component.Unit{
 		Backoff: func(int) time.Duration { return 2 * time.Second },
 		New: func() component.Component {
-			return component.Task{TaskName: paas.Name, TaskNeeds: []string{addonsName}, Do: func(ctx context.Context, ready func()) error {
-				access := kube.Config(n.access(controlplane.LeafDaemon))
-				run := func(ctx context.Context) error { return paas.Run(ctx, access, n.derived.Domain, n.Log, ready) }
-				if n.replicated() {
-					return kube.Lead(ctx, access, tenancyLease, n.derived.NodeName, run, ready)
+			a := n.access(controlplane.LeafDaemon)
+			args := []string{"--server", a.Server, "--ca", a.CAFile, "--cert", a.CertFile, "--key", a.KeyFile, "--domain", n.derived.Domain, "--ready", ready}
+			if n.several() {
+				args = append(args, "--lease", tenancyLease, "--identity", n.derived.NodeName)
+			}
+			spec := n.child(tenancyName, args...)
+			spec.Needs = []string{addonsName}
+			spec.Prepare = func(context.Context) error {
+				err := os.Remove(ready)
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil
 				}
-				return run(ctx)
-			}}
+				return err
+			}
+			spec.Probe = func(context.Context) error {
+				_, err := os.Stat(ready)
+				return err
+			}
+			return component.NewProcess(spec)
 		},
 	}
 }

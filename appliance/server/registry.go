@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/addon"
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
 	"islet/appliance/pki"
 	"islet/appliance/registry"
 	"islet/appliance/runtime"

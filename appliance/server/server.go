@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/address"
 	"islet/appliance/api"
@@ -23,11 +22,13 @@ import (
 	"islet/appliance/cgroup"
 	"islet/appliance/component"
 	"islet/appliance/config"
+	"islet/appliance/datastore"
 	"islet/appliance/engine"
 	"islet/appliance/footprint"
 	"islet/appliance/health"
 	"islet/appliance/host"
 	"islet/appliance/join"
+	"islet/appliance/kube/client"
 	"islet/appliance/layout"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
@@ -81,8 +82,9 @@ type node struct {
 	issuing    sync.Mutex     // held while certificates are issued
 	rotation   rotation
 	backups    *backups
-	pods       client.Reader // of Kubernetes
+	pods       client.Client // of Kubernetes
 	metrics    metric.Recorder
+	database   *datastore.External // where the datastore is one of the site's own
 
 	// On every node but a site's only server.
 	balancer  *balancer.Balancer
@@ -250,8 +252,14 @@ func (n *node) openPKI(built time.Time) (err error) {
 	if _, _, err := n.pki.ServiceAccountKey(); err != nil {
 		return err
 	}
-	if _, err := n.pki.Secret(pki.EncryptionSecret, pki.EncryptionBytes); err != nil {
+	secret, err := n.pki.Secret(pki.EncryptionSecret, pki.EncryptionBytes)
+	if err != nil {
 		return err
+	}
+	if n.Config.Datastore.Store == config.StoreExternal {
+		if n.database, err = Database(n.Config, n.layout, secret); err != nil {
+			return err
+		}
 	}
 	if err := n.openServers(); err != nil {
 		return err

@@ -15,7 +15,6 @@ import (
 	"islet/appliance/host"
 	"islet/appliance/kubelet"
 	"islet/appliance/network"
-	"islet/appliance/paas"
 )
 
 // Status implements api.Daemon.
@@ -56,7 +55,7 @@ func (n *node) Status() api.Status {
 
 // withoutVote are the components that wait on a server whose copy of the datastore has no vote yet. All else of such a
 // server works.
-var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName, paas.Name}
+var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName, tenancyName}
 
 // isMissing says whether a component should be ready and is not.
 func (n *node) isMissing(c component.Status) bool {
@@ -81,6 +80,13 @@ func (n *node) nodeStatus() api.Node {
 func (n *node) datastoreStatus() api.Datastore {
 	store := n.datastoreParams()
 	d := api.Datastore{Store: string(n.Config.Datastore.Store), Path: store.Path(), Bytes: store.Bytes(), Restored: n.restoration()}
+	if n.database != nil {
+		d.Path = n.database.Endpoint
+		if r, err := datastore.ReadDatabase(n.layout); err == nil { // absent until kine has looked
+			d.Database, d.Bytes = &r, r.Bytes
+		}
+		return d
+	}
 	if list, err := store.Ring.List(); err == nil && len(list) > 0 {
 		d.Snapshots, d.NewestSnapshot = len(list), list[0].Taken
 	}
@@ -130,7 +136,7 @@ func (n *node) Snapshot(ctx context.Context) (string, error) {
 // runs yet.
 func (n *node) afterRestoration(datastore.Restoration) {
 	watchers := []string{controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		kubelet.Name, network.AgentName, network.ProxyName, addonsName, paas.Name}
+		kubelet.Name, network.AgentName, network.ProxyName, addonsName, tenancyName}
 	for _, c := range n.supervisor.Snapshot() {
 		if !c.IsReady() || !slices.Contains(watchers, c.Name) {
 			continue

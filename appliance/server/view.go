@@ -11,10 +11,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"islet/appliance/api"
 	"islet/appliance/component"
+	"islet/appliance/kube/client"
 	"islet/appliance/metric"
 	"islet/appliance/tail"
 )
@@ -84,7 +84,7 @@ func (n *node) Pods(ctx context.Context) ([]api.Pod, error) {
 	defer cancel()
 	var options []client.ListOption
 	if n.isAgent() {
-		options = append(options, client.MatchingFields{"spec.nodeName": n.derived.NodeName})
+		options = append(options, client.MatchingFields(map[string]string{"spec.nodeName": n.derived.NodeName}))
 	}
 	var list corev1.PodList
 	if err := n.pods.List(ctx, &list, options...); err != nil {

@@ -32,7 +32,7 @@ const shimsGroup = "shims"
 // engineNames lists the components that are child processes, each in a control group of its name.
 func engineNames() []string {
 	return []string{datastore.KineName, datastore.EtcdName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name, vip.Name}
+		runtime.Name, kubelet.Name, network.AgentName, network.ProxyName, registry.Name, vip.Name, tenancyName}
 }
 
 // generatedDirs are the folders of generated configuration.
@@ -66,7 +66,6 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 	apiReady := probe(controlplane.SecurePort, "/readyz", asDaemon)
 	s := n.newSite(client)
 	units := append(n.datastoreUnits(store),
-		datastore.Snapshots(store),
 		controlplane.APIServer(control, apiReady),
 		controlplane.ControllerManager(control, probe(10257, "/healthz", nil)),
 		controlplane.Scheduler(control, probe(10259, "/healthz", nil)),
@@ -91,11 +90,16 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 
 // datastoreUnits are the datastore and, where a site may have several servers, the way to all of them.
 func (n *node) datastoreUnits(store datastore.Params) []component.Unit {
-	if !n.replicated() {
-		return []component.Unit{datastore.Kine(store)}
+	if n.several() {
+		n.balancer = n.newBalancer()
 	}
-	n.balancer = n.newBalancer()
-	return []component.Unit{datastore.EtcdServer(store), datastore.EtcdMember(store), n.balancerUnit()}
+	switch n.Config.Datastore.Store {
+	case config.StoreEtcd:
+		return []component.Unit{datastore.EtcdServer(store), datastore.EtcdMember(store), n.balancerUnit(), datastore.Snapshots(store)}
+	case config.StoreExternal:
+		return []component.Unit{datastore.Kine(store), n.balancerUnit()}
+	}
+	return []component.Unit{datastore.Kine(store), datastore.Snapshots(store)}
 }
 
 // child makes the spec of a program of an engine: its environment, control group and log.
@@ -138,7 +142,7 @@ func (n *node) controlPlane() controlplane.Params {
 		Layout: n.layout, NodeName: n.derived.NodeName, Address: n.derived.Address,
 		PodCIDR: c.Network.PodCIDR, ServiceCIDR: c.Network.ServiceCIDR, ServiceIP: n.derived.APIServerAddress,
 		ClusterDomain: c.Network.ClusterDomain, NodePortRange: c.Network.NodePortRange.String(), ExtraSANs: n.apiNames(),
-		DatastoreURL: store.URL(), Datastore: store.Name(), Several: n.replicated(),
+		DatastoreURL: store.URL(), Datastore: store.Name(), Several: n.several(),
 		PodSecurity: string(c.Security.PodSecurity), Reschedule: time.Duration(c.Site.RescheduleAfter),
 		Audit: controlplane.Audit{MaxSizeMiB: c.Security.Audit.MaxSizeMiB, MaxBackups: c.Security.Audit.MaxBackups, MaxAgeDays: c.Security.Audit.MaxAgeDays},
 		Child: n.child, PKI: n.pki,
@@ -160,6 +164,9 @@ func (n *node) datastoreParams() datastore.Params {
 	}
 	if n.replicated() {
 		p.Etcd = &datastore.Etcd{NodeName: n.derived.NodeName, Address: n.derived.Address, PKI: n.pki, Others: n.otherServers, Newest: n.newestGeneration, Standby: n.standby.Store}
+	}
+	if c.Store == config.StoreExternal && !n.isAgent() {
+		p.External = n.database
 	}
 	return p
 }

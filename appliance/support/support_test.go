@@ -202,10 +202,10 @@ func TestPlantedSecretsAreNotInTheBundle(t *testing.T) {
 	logLines := strings.Join([]string{
 		"joined with " + token, "typed " + strings.ToUpper(strings.ReplaceAll(token, "-", " ")), "recovery " + age, "Authorization: Bearer " + jwt, "got " + jwt,
 		key, "one line of it " + body, `{"password":"PLANTEDjson"}`, "proxy http://user:PLANTEDurl@host:1", "hash " + hash, kubeconfig,
-		"kubectl --token PLANTEDoption get x", "PASSWORD=PLANTEDenv x", `msg="login" secret=PLANTEDattr`, "base64 " + base64.StdEncoding.EncodeToString([]byte(raw)),
+		"kubectl --token PLANTEDoption get x", "PASSWORD=PLANTEDenv x", `msg="login" secret=PLANTEDattr`, "base64 " + base64.StdEncoding.EncodeToString([]byte(raw)), "connected with PLANTEDdatabase",
 	}, "\n") + "\n"
 	for path, content := range map[string]string{
-		l.PKI() + "/node.key": key, l.PKI() + "/encryption.secret": raw, l.PKI() + "/node.crt": "certificate", l.AdminKubeconfig(): kubeconfig,
+		l.PKI() + "/node.key": key, l.PKI() + "/encryption.secret": raw, l.PKI() + "/database.password": "PLANTEDdatabase\n", l.PKI() + "/node.crt": "certificate", l.AdminKubeconfig(): kubeconfig,
 		l.Kubeconfigs() + "/kubelet.kubeconfig": kubeconfig, l.Generated() + "/registry/users.json": fmt.Sprintf(`{"press":{"hash":%q,"push":true}}`, hash),
 		l.Generated() + "/kube-apiserver/encryption.yaml": "secret: " + base64.StdEncoding.EncodeToString([]byte(raw)) + "\n",
 		l.Generated() + "/containerd/config.toml":         "[auth]\n  password = \"PLANTEDtoml\"\nkept = 1\n",

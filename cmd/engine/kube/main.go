@@ -1,6 +1,6 @@
 // Command kube is the Kubernetes engine: every upstream Kubernetes program that a node runs, chosen
 // by the name it is started under (argv[0]). The mains are the stock ones; nothing is patched. The network
-// agent is here too: it shares almost all of its code with them.
+// agent and the platform's controllers are here too: they share almost all of their code with them.
 package main
 
 import (
@@ -29,6 +29,7 @@ import (
 
 	"islet/appliance/footprint"
 	"islet/appliance/network/agent"
+	"islet/appliance/paas"
 )
 
 // commands holds constructors, not commands: upstream installs signal handlers and registers
@@ -59,6 +60,15 @@ func main() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		if err := agent.Run(ctx, os.Args[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			os.Exit(1)
+		}
+		return
+	case "tenancy":
+		footprint.AfterStart()
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		if err := paas.Main(ctx, os.Args[1:], os.Stderr); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 			os.Exit(1)
 		}

@@ -1,4 +1,4 @@
-// Command store is the datastore engine: etcd, its tool, or kine on SQLite, by argv[0].
+// Command store is the datastore engine: etcd, its tool, or kine on SQLite or on a database of the site's own, by argv[0].
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 
 	"islet/appliance/datastore"
 	"islet/appliance/datastore/etcd"
+	"islet/appliance/datastore/external"
 	"islet/appliance/datastore/sqlite"
 	"islet/appliance/footprint"
 )
@@ -25,13 +26,16 @@ func main() {
 		etcdmain.Main(os.Args)
 		return
 	}
-	run := sqlite.Run
-	if program == datastore.EtcdToolName {
+	run, args := sqlite.Run, os.Args[1:]
+	switch {
+	case program == datastore.EtcdToolName:
 		run = etcd.Run
+	case len(args) > 0 && args[0] == datastore.ExternalVerb:
+		run, args = external.Run, args[1:]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(ctx, args, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
 		os.Exit(1)
 	}
