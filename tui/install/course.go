@@ -47,7 +47,7 @@ func (c *course) view(width, height int) string {
 	var lines []string
 	switch {
 	case st.waiting.IsZero() && st.plan != nil && st.began:
-		lines = append(c.steps(width), c.approval(width)...)
+		lines = append(c.approval(width), c.steps(width)...) // what somebody has to do must not be cut
 	case st.waiting.IsZero():
 		lines = []string{"", "  " + c.stage()}
 	default:
@@ -129,11 +129,11 @@ func (c *course) approval(width int) []string {
 	if a == nil {
 		return nil
 	}
-	lines := []string{""}
-	lines = append(lines, indent("  ", ctx.T("Somebody has to approve of this machine. On a server:"), width)...)
+	lines := indent("  ", ctx.T("Somebody has to approve of this machine. On a server:"), width)
 	lines = append(lines, "", "    appliance node approve "+a.Node, "")
 	lines = append(lines, indent("  ", ctx.T("It must show the same words there:"), width)...)
-	return append(append(lines, ""), indent("    ", ctx.Theme.Say(theme.Strong, a.Words), width)...)
+	lines = append(append(lines, ""), indent("    ", ctx.Theme.Say(theme.Strong, a.Words), width)...)
+	return append(lines, "")
 }
 
 // components are all that the node runs, those that are not ready first.

@@ -264,7 +264,6 @@ func aToken(t *testing.T) string {
 
 func (p *person) begin(profile string) {
 	p.t.Helper()
-	ctx := tuitest.Context(tuitest.Profiles[profile])
 	e := engine()
 	e.Do = func(ctx context.Context, o wizard.Order, d setup.Driver) error {
 		p.order = o
@@ -287,12 +286,7 @@ func (p *person) begin(profile string) {
 		}
 		return d.Ask(ctx, setup.Key{Site: "plant", Recipient: "age1", Secret: "AGE-SECRET-KEY-1"})
 	}
-	flow := New(ctx, e)
-	p.flow = flow
-	p.root = screen.New(ctx, flow.First())
-	p.give(tea.WindowSizeMsg{Width: 80, Height: 24})
-	p.carry(p.root.Init())
-	p.t.Cleanup(func() { flow.Close() })
+	p.sit(profile, e)
 }
 
 // give gives a message to the screens and carries out what comes of it.

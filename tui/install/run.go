@@ -187,7 +187,10 @@ func (r *run) View() string {
 	lines := []string{t.Say(theme.Strong, r.flow.ctx.T("Leave in the middle?")), ""}
 	lines = append(lines, theme.Wrap(r.flow.ctx.T("What is done so far stays. Run appliance again to go on where it stopped."), r.width)...)
 	if r.state.stage == setup.Starting {
-		lines = append(lines, theme.Wrap(r.flow.ctx.T("The node goes on starting by itself. Its recovery key has not been shown yet."), r.width)...)
+		lines = append(lines, theme.Wrap(r.flow.ctx.T("The node goes on starting by itself."), r.width)...)
+	}
+	if !r.order.Join && !r.order.NoKey {
+		lines = append(lines, theme.Wrap(r.flow.ctx.T("The recovery key has not been written down yet: the next run shows one."), r.width)...)
 	}
 	return t.Fit(lined(append(lines, "", r.flow.ctx.T("y leaves; any other key goes on"))), r.width, r.height)
 }
