@@ -133,7 +133,8 @@ func (r *Reset) planUnit(b builder) {
 			what, verb = "stop the service", []string{"stop", systemd.UnitName}
 		}
 		b.step(phaseStop, KindUnit, systemd.UnitName, what, func(ctx context.Context) error { return systemd.Control(ctx, verb...) })
-		if b.now.Paths[systemd.ConsoleUnit].Exists && !(b.past.known && b.past.had(systemd.ConsoleUnit)) {
+		had := b.past.known && b.past.had(systemd.ConsoleUnit)
+		if b.now.Paths[systemd.ConsoleUnit].Exists && !had {
 			b.step(phaseStop, KindUnit, systemd.ConsoleName, "stop the status screens, and give the first console its login back at the next boot", stopConsoles)
 		}
 	}
