@@ -252,4 +252,12 @@ var zhDashboard = map[string]string{
 	"was not copied to another machine": "未复制到其他机器",
 	"was removed from the site":         "已从站点移除",
 	"was replaced by another copy":      "已被另一份副本替换",
+
+	// of a database that the site runs itself
+	"does not answer": "没有响应",
+	"bring it back, or the way to it: what to look at is shown here; the site writes nothing until then": "请恢复它或到它的通路：此处显示应检查的内容；在此之前站点不会写入任何数据",
+	"does not let this site in": "拒绝本站点登录",
+	"change what is shown here, in the database or in the answer file, and restart the appliance": "请在数据库或应答文件中更改此处所示内容，然后重启 appliance",
+	"is not fit for a site":                     "不适合用于站点",
+	"change what is shown here in the database": "请在数据库中更改此处所示内容",
 }
