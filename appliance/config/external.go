@@ -29,7 +29,7 @@ var (
 
 // ParseDatabase reads an endpoint as kine takes it.
 func ParseDatabase(endpoint string) (d Database, ok bool) {
-	d.Kind, ok = DatabasePostgres, true
+	d.Kind = DatabasePostgres
 	port, found := "5432", postgresEndpoint.FindStringSubmatch(endpoint)
 	if found == nil {
 		d.Kind, port, found = DatabaseMySQL, "3306", mysqlEndpoint.FindStringSubmatch(endpoint)

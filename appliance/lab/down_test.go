@@ -58,7 +58,10 @@ func processes(t *testing.T, layout lab.Layout) []string {
 		if err != nil || !strings.Contains(string(content), layout.Cgroup) {
 			continue
 		}
-		status, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "status"))
+		status, err := os.ReadFile(filepath.Join(filepath.Dir(path), "status"))
+		if err != nil { // it has ended since
+			continue
+		}
 		ours := strings.Contains(string(status), fmt.Sprintf("PPid:\t%d\n", os.Getpid()))
 		if !strings.Contains(string(status), "State:\tZ") || ours {
 			found = append(found, fmt.Sprintf("process %s:\n%s", path, status))

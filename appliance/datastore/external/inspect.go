@@ -211,12 +211,12 @@ func (t Target) durable(ctx context.Context, db *sql.DB) error {
 		if err == nil && flush != 1 {
 			return &troubleError{datastore.Unfit, "the database loses writes in a power cut", "set innodb_flush_log_at_trx_commit = 1", true}
 		}
-		return nil //nolint:nilerr // not every product has it
+		return nil // not every product has it
 	}
 	var fsync, commit string
 	err := db.QueryRowContext(ctx, "SELECT current_setting('fsync'), current_setting('synchronous_commit')").Scan(&fsync, &commit)
 	if err == nil && (fsync == "off" || commit == "off") {
 		return &troubleError{datastore.Unfit, "the database loses writes in a power cut", "set fsync = on and synchronous_commit = on", true}
 	}
-	return nil //nolint:nilerr // not every product has it
+	return nil // not every product has it
 }
