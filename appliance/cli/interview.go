@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	tea "charm.land/bubbletea/v2"
+
 	"islet/appliance/host"
 	"islet/appliance/setup"
 	"islet/appliance/wizard"
@@ -147,14 +149,14 @@ func explainFailure(err error) install.Failure {
 	return f
 }
 
-// afterInstall is what is shown of a node that has just become one: its dashboard.
-func afterInstall(sc *screen.Context) func() screen.Page {
-	return func() screen.Page {
+// afterInstall shows a node that has just become one: its dashboard.
+func afterInstall(sc *screen.Context) tea.Cmd {
+	sc.Enter = enterTyped
+	return func() tea.Msg {
 		source, err := lookThrough()
 		if err != nil {
-			return screen.NewNotice(sc, "The node is ready", err.Error())
+			return screen.Replace(screen.NewNotice(sc, "The node is ready", err.Error()))()
 		}
-		sc.Enter = enterTyped
-		return dashboard.New(sc, source)
+		return screen.Replace(dashboard.New(sc, source))()
 	}
 }

@@ -87,16 +87,15 @@ func (e *ready) keys() []key.Binding {
 
 func (e *ready) press(msg tea.KeyPressMsg) tea.Cmd {
 	switch msg.String() {
-	case "enter", "q", "ctrl+c", "esc":
-	default:
-		return nil
-	}
-	if after := e.run.flow.engine.After; after != nil {
-		if page := after(); page != nil {
-			return screen.Replace(page)
+	case "enter":
+		if after := e.run.flow.engine.After; after != nil {
+			return after
 		}
+		return screen.Quit()
+	case "q", "ctrl+c", "esc":
+		return screen.Quit()
 	}
-	return screen.Quit()
+	return nil
 }
 
 func (e *ready) view(width, height int) string {

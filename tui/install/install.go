@@ -26,8 +26,8 @@ type Engine struct {
 	// Do carries an order out. It ends soon after ctx does.
 	Do      func(context.Context, wizard.Order, setup.Driver) error
 	Explain func(error) Failure
-	// After is the page of a node that is ready; nil, or a nil page, where there is none.
-	After func() screen.Page
+	// After shows a node that is ready, by screen.Replace; nil where there is nothing to show.
+	After tea.Cmd
 }
 
 // Trust is who vouches for the file that is installed. Without a name it carries nothing.

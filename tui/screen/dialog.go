@@ -191,10 +191,11 @@ func (d *confirm) Title() string             { return d.action.Title }
 func (d *confirm) SetSize(width, height int) { d.width, d.height = width, height }
 func (d *confirm) Typing() bool              { return d.action.Word != "" && !d.running && d.ctx.Run != nil }
 func (d *confirm) Keys() []key.Binding {
-	return []key.Binding{
-		key.NewBinding(key.WithKeys("enter"), key.WithHelp("Enter", "do it")),
-		key.NewBinding(key.WithKeys("esc"), key.WithHelp("Esc", "do nothing")),
+	keys := []key.Binding{key.NewBinding(key.WithKeys("esc"), key.WithHelp("Esc", "do nothing"))}
+	if d.ctx.Run == nil { // who may only look
+		return keys
 	}
+	return append([]key.Binding{key.NewBinding(key.WithKeys("enter"), key.WithHelp("Enter", "do it"))}, keys...)
 }
 
 func (d *confirm) Command() Command { return d.action.Command }

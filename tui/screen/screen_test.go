@@ -150,6 +150,18 @@ func TestConfirmWantsTheWord(t *testing.T) {
 	}
 }
 
+func TestWhoMayOnlyLookIsOfferedNothing(t *testing.T) {
+	t.Parallel()
+	ctx := tuitest.Context(tuitest.Profiles["ascii"])
+	ctx.Run = nil
+	r := screen.New(ctx, screen.NewConfirm(ctx, screen.Action{Title: "Remove", Command: screen.Command{Args: []string{"node", "remove", "node2"}}}))
+	drive(t, r, tea.WindowSizeMsg{Width: 80, Height: 24})
+	drive(t, r, tuitest.Key("enter"))
+	if drawn := r.Render(); strings.Contains(drawn, "do it") || !strings.Contains(drawn, "may only look") || !strings.Contains(drawn, "appliance node remove node2") {
+		t.Error(drawn)
+	}
+}
+
 func TestLineQuotes(t *testing.T) {
 	t.Parallel()
 	got := screen.Command{Args: []string{"a", "", "b c", "it's", "$x"}}.Line()
