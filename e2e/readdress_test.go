@@ -371,7 +371,13 @@ func (s *plant) moveServer(t *testing.T) {
 		all := slices.Collect(strings.Lines(f.containers(t, s.platform) + "\n" + f.containers(t, s.agents[0]) + "\n" + f.containers(t, s.agents[1])))
 		return strings.Join(slices.DeleteFunc(all, func(pod string) bool { return strings.HasPrefix(pod, "islet-system/gateway-") }), "")
 	}
-	await(t, readyLimit, "all pods run", func(context.Context) error { // one machine has just come back
+	// One machine has just come back: until its kubelet has started its pods anew the API shows what they were, as not ready.
+	await(t, readyLimit, "all pods run", func(ctx context.Context) error {
+		for _, ns := range []string{sampleNamespace, "islet-system", "kube-system"} {
+			if err := s.podsReady(ctx, ns); err != nil {
+				return err
+			}
+		}
 		if all := pods(); strings.Count(all, "containerd://") != strings.Count(all, "\n") || strings.Contains(all, "containerd://,") {
 			return fmt.Errorf("there are\n%s", all)
 		}
