@@ -28,6 +28,7 @@ const (
 // TestExternal makes a site of two servers on a PostgreSQL that it does not run itself, kills a server, and then the database
 // while it is written to.
 func TestExternal(t *testing.T) {
+	t.Parallel()
 	all := bootSite(t, "outside", 3, func(c *config.Config) {
 		c.Datastore.Store = config.StoreExternal
 		c.Datastore.External = config.External{ // the third host of a lab

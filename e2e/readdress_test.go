@@ -373,10 +373,8 @@ func (s *plant) moveServer(t *testing.T) {
 	}
 	// One machine has just come back: until its kubelet has started its pods anew the API shows what they were, as not ready.
 	await(t, readyLimit, "all pods run", func(ctx context.Context) error {
-		for _, ns := range []string{sampleNamespace, "islet-system", "kube-system"} {
-			if err := s.podsReady(ctx, ns); err != nil {
-				return err
-			}
+		if err := s.podsReady(ctx); err != nil {
+			return err
 		}
 		if all := pods(); strings.Count(all, "containerd://") != strings.Count(all, "\n") || strings.Contains(all, "containerd://,") {
 			return fmt.Errorf("there are\n%s", all)
