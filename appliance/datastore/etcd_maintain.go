@@ -46,6 +46,9 @@ func (m *etcdMember) maintain(ctx context.Context) error {
 	if own < 0 {
 		return errors.New("this server is not a member of the datastore")
 	}
+	if members[own].Learner { // etcd began anew, with a copy of the others'
+		return errNoVote
+	}
 	if members[own].Peer != peerURL(m.params.Etcd.Address) {
 		if err := m.params.TakeSeat(ctx); err != nil {
 			return err

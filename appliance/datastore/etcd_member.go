@@ -2,6 +2,7 @@ package datastore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,13 +24,17 @@ const (
 // EtcdMember returns the unit that is ready once this server has a vote, which it sees to. After that it keeps the
 // database small.
 func EtcdMember(p Params) component.Unit {
-	return component.Unit{New: func() component.Component { return &etcdMember{params: p} }}
+	return component.Unit{New: func() component.Component { return &etcdMember{params: p, health: askHealth} }}
 }
+
+// errNoVote ends a run: what needs the vote waits for the next one.
+var errNoVote = errors.New("this server has no vote in the datastore any more")
 
 type etcdMember struct {
 	params  Params
-	waiting atomic.Pointer[string] // why it has no vote
-	failed  atomic.Pointer[error]  // of the last maintenance
+	health  func(ctx context.Context, path string) error // asks etcd
+	waiting atomic.Pointer[string]                       // why it has no vote
+	failed  atomic.Pointer[error]                        // of the last maintenance
 }
 
 // Name implements component.Component.
@@ -65,6 +70,9 @@ func (m *etcdMember) Run(ctx context.Context, ready func()) error {
 	}
 	for ctx.Err() == nil {
 		err := m.maintain(ctx)
+		if errors.Is(err, errNoVote) {
+			return err
+		}
 		m.failed.Store(&err)
 		select {
 		case <-ctx.Done():
@@ -77,12 +85,16 @@ func (m *etcdMember) Run(ctx context.Context, ready func()) error {
 // awaitVote promotes members that have caught up until this one is among them.
 func (m *etcdMember) awaitVote(ctx context.Context) {
 	for {
-		learner := isLearner(ctx)
-		m.params.Etcd.Standby(learner)
-		if !learner || ctx.Err() != nil {
-			return
+		// Whether it has a vote is in the log: until etcd has read that as far as the leader has written it, a member that was
+		// just added takes itself for a voter.
+		if m.health(ctx, readyPath) == nil {
+			learner := m.health(ctx, votePath) != nil
+			m.params.Etcd.Standby(learner)
+			if !learner || ctx.Err() != nil {
+				return
+			}
+			m.promote(ctx)
 		}
-		m.promote(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -105,13 +117,14 @@ func (m *etcdMember) promote(ctx context.Context) {
 	m.waiting.Store(&why)
 }
 
-// etcdReady says whether etcd answers and has a leader. A member without a vote may be as ready as it gets.
-func etcdReady(ctx context.Context) error {
-	return askHealth(ctx, "/readyz?verbose&exclude=non_learner")
-}
+const (
+	// readyPath is well once etcd has a leader and has read its log. A member without a vote may be as ready as it gets.
+	readyPath = "/readyz?verbose&exclude=non_learner"
+	votePath  = "/readyz/non_learner"
+)
 
-// isLearner says whether this member has no vote yet.
-func isLearner(ctx context.Context) bool { return askHealth(ctx, "/readyz/non_learner") != nil }
+// etcdReady says whether etcd answers and has a leader.
+func etcdReady(ctx context.Context) error { return askHealth(ctx, readyPath) }
 
 // askHealth returns nil if etcd's health endpoint of that path says that all is well.
 func askHealth(ctx context.Context, path string) error {

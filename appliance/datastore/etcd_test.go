@@ -78,6 +78,39 @@ func (m *member) has(t *testing.T) {
 	}
 }
 
+// A member that was just added takes itself for a voter until it has read the log, and one whose copy was replaced has its
+// vote no more.
+func TestVote(t *testing.T) {
+	t.Parallel()
+	type state struct{ ready, votes bool }
+	states := []state{{votes: true}, {ready: true}, {}, {ready: true, votes: true}}
+	s := newMember(t)
+	var told []bool
+	s.Etcd.Standby = func(learner bool) { told = append(told, learner) }
+	s.answers["promote"] = answer{value: Promotion{Waiting: "it catches up"}}
+	s.answers["status"] = answer{value: []MemberStatus{{Member: Member{Name: "node2", Peer: peerURL(s.Etcd.Address), Learner: true}}}}
+	m := &etcdMember{params: s.Params, health: func(_ context.Context, path string) error {
+		now := states[0]
+		if (path == readyPath && now.ready) || (path == votePath && now.votes) {
+			return nil
+		}
+		if path == readyPath || now.ready { // the next question is one about the next state
+			states = states[1:]
+		}
+		return errors.New("503 Service Unavailable")
+	}}
+	ready := 0
+	if err := m.Run(t.Context(), func() { ready++ }); !errors.Is(err, errNoVote) {
+		t.Errorf("ended with %v, want %v", err, errNoVote)
+	}
+	if ready != 1 || len(states) != 1 {
+		t.Errorf("ready %d times, before %+v; want once, at the end", ready, states)
+	}
+	if !slices.Equal(told, []bool{true, false}) || m.WaitingFor() != "it catches up" {
+		t.Errorf("stands by: %v; waits for %q", told, m.WaitingFor())
+	}
+}
+
 func TestBeginning(t *testing.T) {
 	t.Parallel()
 	const own = "node2=https://192.0.2.12:2380"
