@@ -23,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"islet/appliance/paas/configset"
+	"islet/appliance/paas/configuration"
 	"islet/appliance/paas/route"
 	"islet/appliance/paas/tenancy"
 	"islet/appliance/paas/v1alpha1"
@@ -43,8 +45,8 @@ func Scheme() (*runtime.Scheme, error) {
 var setLogger sync.Once
 
 // Run runs the controllers until ctx ends. ready is called once they know what there is. Only one server of a site may run them
-// at a time: the caller holds the lease. The kinds must be served.
-func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.Logger, ready func()) error {
+// at a time: the caller holds the lease. The kinds must be served. keys read the secrets of configuration.
+func Run(ctx context.Context, access *rest.Config, domain string, keys configset.Keys, logger *slog.Logger, ready func()) error {
 	setLogger.Do(func() { log.SetLogger(logr.FromSlogHandler(logger.Handler())) })
 	scheme, err := Scheme()
 	if err != nil {
@@ -54,7 +56,11 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 	if err != nil {
 		return err
 	}
-	skip, inManaged := true, cache.ByObject{Label: managed}
+	rendered, err := labels.Parse(v1alpha1.LabelConfig)
+	if err != nil {
+		return err
+	}
+	skip, inManaged, ofConfig := true, cache.ByObject{Label: managed}, cache.ByObject{Label: rendered}
 	m, err := ctrl.NewManager(access, manager.Options{
 		Scheme: scheme, Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", PprofBindAddress: "0",
 		Logger:     logr.FromSlogHandler(logger.Handler()),
@@ -63,6 +69,7 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{ // the rest of the site is nobody's business here
 			&corev1.Namespace{}: inManaged, &corev1.ResourceQuota{}: inManaged, &corev1.LimitRange{}: inManaged,
 			&networkingv1.NetworkPolicy{}: inManaged, &rbacv1.RoleBinding{}: inManaged,
+			&corev1.ConfigMap{}: ofConfig, &corev1.Secret{}: ofConfig,
 		}},
 	})
 	if err != nil {
@@ -70,6 +77,10 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 	}
 	r := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
 	if err := r.AddTo(m); err != nil {
+		return err
+	}
+	c := &configuration.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Keys: keys}
+	if err := c.AddTo(m); err != nil {
 		return err
 	}
 	if err := m.Add(route.NewWatcher(m.GetClient(), logger)); err != nil {

@@ -205,6 +205,9 @@ func (s *Store) ServiceAccountKey() (key, pub string, err error) {
 	return key, pub, atomicfile.WriteIfChanged(pub, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}), 0o644)
 }
 
+// SecretFile is where a secret is, once Secret has made it.
+func (s *Store) SecretFile(name string) string { return secretPath(s.dir, name) }
+
 // Secret returns the bytes of a random secret of n bytes that is made once.
 func (s *Store) Secret(name string, n int) ([]byte, error) {
 	path := secretPath(s.dir, name)

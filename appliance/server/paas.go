@@ -10,6 +10,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/controlplane"
+	"islet/appliance/pki"
 )
 
 const (
@@ -26,7 +27,8 @@ func (n *node) tenancyUnit() component.Unit {
 		Backoff: func(int) time.Duration { return 2 * time.Second },
 		New: func() component.Component {
 			a := n.access(controlplane.LeafDaemon)
-			args := []string{"--server", a.Server, "--ca", a.CAFile, "--cert", a.CertFile, "--key", a.KeyFile, "--domain", n.derived.Domain, "--ready", ready}
+			args := []string{"--server", a.Server, "--ca", a.CAFile, "--cert", a.CertFile, "--key", a.KeyFile, "--domain", n.derived.Domain,
+				"--site-secret", n.pki.SecretFile(pki.EncryptionSecret), "--ready", ready}
 			if n.several() {
 				args = append(args, "--lease", tenancyLease, "--identity", n.derived.NodeName)
 			}

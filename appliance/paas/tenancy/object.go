@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -142,9 +143,39 @@ func access(t *v1alpha1.Tenant, environments []string) []client.Object {
 	for _, m := range t.Spec.Members {
 		subjects = append(subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: m.Kind, Name: m.Name})
 	}
-	return []client.Object{
+	return append(baseAccess(t, meta), []client.Object{
 		&rbacv1.ClusterRole{TypeMeta: kind("rbac.authorization.k8s.io/v1", "ClusterRole"), ObjectMeta: meta, Rules: rules},
 		&rbacv1.ClusterRoleBinding{TypeMeta: kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"), ObjectMeta: meta,
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}, Subjects: subjects},
+	}...)
+}
+
+// baseAccess lets members at the base of the tenant's configuration, and at no other tenant's beside it.
+func baseAccess(t *v1alpha1.Tenant, meta metav1.ObjectMeta) []client.Object {
+	var out []client.Object
+	meta.Namespace = v1alpha1.BaseNamespace
+	for _, may := range []struct {
+		part  string
+		verbs []string
+		roles []v1alpha1.Role
+	}{
+		{":read", []string{"get"}, []v1alpha1.Role{v1alpha1.RoleViewer, v1alpha1.RoleAuditor}},
+		{":write", []string{"get", "update", "patch"}, []v1alpha1.Role{v1alpha1.RoleOwner, v1alpha1.RoleDeployer}},
+	} {
+		own := meta
+		own.Name += may.part
+		var subjects []rbacv1.Subject
+		for _, m := range t.Spec.Members {
+			if slices.Contains(may.roles, m.Role) {
+				subjects = append(subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: m.Kind, Name: m.Name})
+			}
+		}
+		out = append(out,
+			&rbacv1.Role{TypeMeta: kind("rbac.authorization.k8s.io/v1", "Role"), ObjectMeta: own, Rules: []rbacv1.PolicyRule{
+				{APIGroups: []string{v1alpha1.Group}, Resources: []string{"configsets"}, ResourceNames: []string{t.Name}, Verbs: may.verbs},
+			}},
+			&rbacv1.RoleBinding{TypeMeta: kind("rbac.authorization.k8s.io/v1", "RoleBinding"), ObjectMeta: own,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: own.Name}, Subjects: subjects})
 	}
+	return out
 }

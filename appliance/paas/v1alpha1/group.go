@@ -14,7 +14,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 
 // AddToScheme makes the kinds known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &HealthReport{}, &HealthReportList{})
+	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &ConfigSet{}, &ConfigSetList{}, &HealthReport{}, &HealthReportList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
@@ -32,4 +32,10 @@ const (
 	LabelEnvironment = "islet.dev/environment"
 	LabelClass       = "islet.dev/class"
 	LabelMinReplicas = "islet.dev/min-replicas"
+)
+
+// Labels of what is made of configuration: the layer that it is for, and the revision.
+const (
+	LabelConfig         = "islet.dev/config"
+	LabelConfigRevision = "islet.dev/config-revision"
 )
