@@ -17,15 +17,32 @@ import (
 
 func newConfigCommand(e *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", GroupID: groupTool, Short: "Write, check and explain the answer file",
+		Use: "config", GroupID: groupTool, Short: "Configuration: the answer file of a node, and that of environments and applications",
 		Long: `The answer file is one YAML document that says everything the appliance needs to be told. Every
 field has a default; an empty site is a valid one. The file of an installed node is
-` + layout.Default().Config() + `.`,
-		Example: `  appliance config example > site.yaml      a commented file to start from
-  appliance config validate site.yaml       every problem at once, with its line`,
+` + layout.Default().Config() + `.
+
+Environments have configuration of their own: variables, secrets and files for what runs there, in layers. The tenant's base holds
+everywhere, an environment's layer there, an application's for it alone. A later layer's value stands for an earlier one's. The same kind
+can be had by kubectl: configsets.islet.dev, or cfg.`,
+		Example: `  appliance config example > site.yaml                 a commented file to start from
+  appliance config validate site.yaml                  every problem at once, with its line
+  appliance config set press-dev LOG_LEVEL=debug
+  appliance config diff press-test press-prod
+  appliance config sync press-test press-prod --plan`,
 	}
-	cmd.AddCommand(newConfigExampleCommand(e), newConfigValidateCommand(e), newConfigShowCommand(e),
-		newConfigExplainCommand(e), newConfigSchemaCommand(e))
+	const file, environment = "file", "environment"
+	cmd.AddGroup(&cobra.Group{ID: file, Title: "The answer file of a node:"}, &cobra.Group{ID: environment, Title: "Environments and applications:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			cmd.AddCommand(c)
+		}
+	}
+	add(file, newConfigExampleCommand(e), newConfigValidateCommand(e), newConfigShowCommand(e), newConfigExplainCommand(e), newConfigSchemaCommand(e))
+	add(environment, newConfigListCommand(e), newConfigGetCommand(e), newConfigSetCommand(e), newConfigUnsetCommand(e), newConfigPinCommand(e, true),
+		newConfigPinCommand(e, false), newConfigApplyCommand(e), newConfigHistoryCommand(e), newConfigDiffCommand(e), newConfigSyncCommand(e),
+		newConfigKeyCommand(e), newConfigSealCommand(e))
 	return cmd
 }
 

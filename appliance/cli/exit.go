@@ -80,6 +80,7 @@ const (
 	CodeRegistry      Code = 86
 	CodeNoObject      Code = 90
 	CodeRefused       Code = 91
+	CodeConflict      Code = 100
 	CodeInterrupted   Code = 130
 )
 

@@ -27,6 +27,7 @@ import (
 	"islet/appliance/join"
 	"islet/appliance/manual"
 	"islet/appliance/metric"
+	"islet/appliance/paas/v1alpha1"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/bundle"
@@ -63,6 +64,18 @@ func jsonOutputs() map[string][]reflect.Type {
 		"cert list":          of(reflect.TypeFor[[]certificate]()),
 		"cert rotate-ca":     of(reflect.TypeFor[*api.Rotation](), reflect.TypeFor[rotationPlan]()),
 		"component events":   of(reflect.TypeFor[[]component.Event]()),
+		"config apply":       of(reflect.TypeFor[configChange]()),
+		"config diff":        of(reflect.TypeFor[configDifference]()),
+		"config get":         of(reflect.TypeFor[[]configValue]()),
+		"config history":     of(reflect.TypeFor[[]v1alpha1.ConfigRevision]()),
+		"config key":         of(reflect.TypeFor[siteKeyReport]()),
+		"config list":        of(reflect.TypeFor[[]configLayer]()),
+		"config pin":         of(reflect.TypeFor[configChange]()),
+		"config seal":        of(reflect.TypeFor[sealedReport]()),
+		"config set":         of(reflect.TypeFor[configChange]()),
+		"config sync":        of(reflect.TypeFor[configSyncReport]()),
+		"config unpin":       of(reflect.TypeFor[configChange]()),
+		"config unset":       of(reflect.TypeFor[configChange]()),
 		"config explain":     of(reflect.TypeFor[[]configField]()),
 		"config show":        of(reflect.TypeFor[map[string]any]()),
 		"config validate":    of(reflect.TypeFor[configReport]()),

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"islet/appliance/paas/v1alpha1"
 )
 
@@ -22,6 +24,23 @@ func Remove(spec *v1alpha1.ConfigSetSpec, key string) bool {
 	slices.SortFunc(spec.Entries, func(a, b v1alpha1.ConfigEntry) int { return strings.Compare(a.Key, b.Key) })
 	return len(spec.Entries) < before
 }
+
+// PutRule puts a rule into a layer, in place of one for the same key, and says whether it is another.
+func PutRule(spec *v1alpha1.ConfigSetSpec, rule v1alpha1.ConfigRule) bool {
+	i := slices.IndexFunc(spec.Rules, func(have v1alpha1.ConfigRule) bool { return have.Key == rule.Key })
+	switch {
+	case i < 0:
+		spec.Rules = append(spec.Rules, rule)
+	case equality.Semantic.DeepEqual(spec.Rules[i], rule):
+		return false
+	default:
+		spec.Rules[i] = rule
+	}
+	return true
+}
+
+// Equal says whether two layers say the same.
+func Equal(a, b v1alpha1.ConfigSetSpec) bool { return equality.Semantic.DeepEqual(a, b) }
 
 func sorted[V any](m map[string]V) []V {
 	out := make([]V, 0, len(m))

@@ -22,12 +22,12 @@ func check(layers Layers, values map[string]Value) []Problem {
 			v, ok := values[rule.Key]
 			if !ok {
 				if rule.Required {
-					out = append(out, Problem{rule.Key, "it is required, and no layer has it"})
+					out = append(out, Problem{Key: rule.Key, Text: "it is required, and no layer has it", Missing: true})
 				}
 				continue
 			}
 			if err := Check(rule, v); err != nil {
-				out = append(out, Problem{rule.Key, fmt.Sprintf("%v (set in layer %s)", err, strings.ToLower(string(v.Layer)))})
+				out = append(out, Problem{Key: rule.Key, Text: fmt.Sprintf("%v (set in layer %s)", err, strings.ToLower(string(v.Layer)))})
 			}
 		}
 	}

@@ -58,8 +58,14 @@ func (v *Value) Shown() string {
 
 // Problem is what is wrong with a key.
 type Problem struct {
-	Key  string
-	Text string
+	Key     string
+	Text    string
+	Missing bool // a later layer may have it
+}
+
+// Own leaves out what later layers may have.
+func Own(problems []Problem) []Problem {
+	return slices.DeleteFunc(problems, func(p Problem) bool { return p.Missing })
 }
 
 func (p Problem) String() string { return p.Key + ": " + p.Text }
@@ -108,7 +114,7 @@ func (r Reader) Effective(layers Layers) ([]Value, []Problem) {
 			e := &l.Spec.Entries[i]
 			v, err := r.Value(l.Spec.Layer, e)
 			if err != nil {
-				problems = append(problems, Problem{e.Key, err.Error()})
+				problems = append(problems, Problem{Key: e.Key, Text: err.Error()})
 				delete(found, e.Key)
 				continue
 			}

@@ -131,12 +131,8 @@ func (r *Reconciler) checkBase(ctx context.Context, reader configset.Reader, bas
 	if base.Spec.Layer != v1alpha1.LayerBase {
 		return r.refuse(ctx, base, "WrongLayer", "it is where bases are, and of layer "+string(base.Spec.Layer))
 	}
-	alone := base.DeepCopy()
-	for i := range alone.Spec.Rules {
-		alone.Spec.Rules[i].Required = false
-	}
-	values, problems := reader.Effective(configset.Layers{alone})
-	if len(problems) > 0 {
+	values, problems := reader.Effective(configset.Layers{base})
+	if problems = configset.Own(problems); len(problems) > 0 {
 		return r.refuse(ctx, base, "Invalid", configset.Summary(problems))
 	}
 	return r.accept(ctx, base, values, nil)
