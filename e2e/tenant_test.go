@@ -36,6 +36,7 @@ func TestTenants(t *testing.T) {
 	step(t, p, "rights", tenantRights)
 	step(t, p, "network", tenantNetwork)
 	step(t, p, "routes", routesCompared)
+	step(t, p, "configuration", environmentConfiguration)
 	step(t, p, "healing", environmentHeals)
 	step(t, p, "removal", environmentRemoved)
 }
