@@ -3,9 +3,11 @@ package audit
 import (
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Kind says what is wrong with a log.
@@ -139,4 +141,18 @@ func (v *Verifier) Report(whole bool) Report {
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Chain, b.Chain), cmp.Compare(a.Seq, b.Seq)) })
 	return r
+}
+
+// VerifyJournal holds a server's journal against the heads that were published. A chain of the node that has a head must be there.
+func VerifyJournal(dir, node string, heads []Head, authorities []*x509.Certificate) (Report, error) {
+	v := NewVerifier(authorities)
+	err := ReadAll(dir, func(e Entry) error { v.Entry(e); return nil })
+	if errors.Is(err, ErrMalformed) {
+		v.found(KindMalformed, "", 0, "%v", err)
+		err = nil
+	}
+	for _, h := range heads {
+		v.Head(h, strings.HasPrefix(h.Chain, node+"/"))
+	}
+	return v.Report(false), err
 }

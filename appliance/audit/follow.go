@@ -86,7 +86,11 @@ func (f *Follower) read(path string) (entries []Entry, whole bool, err error) {
 		return nil, false, err
 	}
 	defer file.Close()
-	buffer := make([]byte, pollBytes)
+	info, err := file.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	buffer := make([]byte, min(max(info.Size()-f.at.Offset, 0)+1, pollBytes)) // one more, so that the end is seen
 	n, err := file.ReadAt(buffer, f.at.Offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, err

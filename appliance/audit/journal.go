@@ -27,7 +27,7 @@ type Journal struct {
 	size int64 // at which it goes on in another file
 	file *os.File
 	last Entry
-	seen map[string]bool // events of the last entries
+	seen map[string]bool // events of the last entries when it was opened: they may come again
 }
 
 // remembered is how much of the journal is looked at for events that are in it already.
@@ -132,9 +132,6 @@ func (j *Journal) write(entries []Entry) error {
 		return fmt.Errorf("write the audit log: %w", err)
 	}
 	j.last = entries[len(entries)-1]
-	for _, e := range entries {
-		j.seen[e.Event] = true
-	}
 	return nil
 }
 

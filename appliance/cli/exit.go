@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"islet/appliance/audit"
 	"islet/appliance/backup"
 	"islet/appliance/fetch"
 	"islet/appliance/imagefile"
@@ -81,6 +82,11 @@ const (
 	CodeNoObject      Code = 90
 	CodeRefused       Code = 91
 	CodeConflict      Code = 100
+	CodeAuditAltered  Code = 110
+	CodeAuditGap      Code = 111
+	CodeAuditCut      Code = 112
+	CodeAuditForeign  Code = 113
+	CodeNotAudit      Code = 114
 	CodeInterrupted   Code = 130
 )
 
@@ -169,6 +175,7 @@ func sentinelCodes() []struct {
 		{imagefile.ErrDamaged, CodeImageDamaged},
 		{imagefile.ErrPlatform, CodeImagePlatform},
 		{imagefile.ErrName, CodeImageName},
+		{audit.ErrMalformed, CodeNotAudit},
 		{client.ErrUnreachable, CodeNoRegistry},
 		{client.ErrRefused, CodeRegistry},
 		{context.Canceled, CodeInterrupted},

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"islet/appliance/api"
+	"islet/appliance/audit"
 	"islet/appliance/backup"
 	"islet/appliance/cli/clitest"
 	"islet/appliance/component"
@@ -49,6 +50,9 @@ func jsonOutputs() map[string][]reflect.Type {
 	lab := of(result0(viewLab))
 	return map[string][]reflect.Type{
 		"addon list":         of(reflect.TypeFor[[]addonRow]()),
+		"audit export":       of(reflect.TypeFor[auditExported]()),
+		"audit list":         of(reflect.TypeFor[[]audit.Entry]()),
+		"audit verify":       of(reflect.TypeFor[[]auditVerified]()),
 		"backup create":      of(result0(backup.WriteFile)),
 		"backup key create":  of(reflect.TypeFor[keyMadeReport]()),
 		"backup key show":    of(reflect.TypeFor[keyMadeReport]()),

@@ -34,6 +34,7 @@ func commands() []func(*Env) *cobra.Command {
 		newTenantCommand,
 		newEnvironmentCommand,
 		newRouteCommand,
+		newAuditCommand,
 		newResetCommand,
 		newStatusCommand,
 		newDashboardCommand,

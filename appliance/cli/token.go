@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"islet/appliance/audit"
 	"islet/appliance/config"
 	"islet/appliance/controlplane"
 	"islet/appliance/join"
@@ -65,7 +67,9 @@ func openCluster() (cluster, error) {
 		port = controlplane.BalancerPort
 	}
 	access := controlplane.Params{PKI: store}.AccessAt(port, controlplane.LeafAdmin)
-	kubernetes, err := kube.NewClient(kube.Config(access))
+	way := kube.Config(access)
+	way.UserAgent = audit.Agent(person(), os.Args[1:])
+	kubernetes, err := kube.NewClient(way)
 	return cluster{kubernetes, store, c}, err
 }
 

@@ -88,6 +88,9 @@ func (l Layout) Fetched() string { return l.state("fetched") }
 // Logs holds a rotated log per component, and the audit log.
 func (l Layout) Logs() string { return l.state("logs") }
 
+// Audit holds this server's record of what people did, and how far the API server's log has been read for it.
+func (l Layout) Audit() string { return l.state("audit") }
+
 // Storage is the default root of local volumes.
 func (l Layout) Storage() string { return l.state("storage") }
 

@@ -78,6 +78,7 @@ func (n *node) serverUnits() ([]component.Unit, error) {
 		network.Proxy(net),
 		n.addonsUnit(client),
 		n.tenancyUnit(),
+		n.auditUnit(client),
 		n.nodeUnit(client),
 		n.certificatesUnit(),
 		n.backups.unit(),
