@@ -39,6 +39,7 @@ func TestTenants(t *testing.T) {
 	step(t, p, "configuration", environmentConfiguration)
 	step(t, p, "healing", environmentHeals)
 	step(t, p, "removal", environmentRemoved)
+	step(t, p, "audit", auditLog)
 }
 
 type environmentRow struct {

@@ -72,7 +72,7 @@ func journal(t testing.TB, n int) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	defer func() { _ = j.Close() }()
 	for i := range n {
 		if err := j.Append(deed(i)); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestJournalGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	defer func() { _ = j.Close() }()
 	if err := j.Append(deed(18), deed(19), deed(20)); err != nil {
 		t.Fatal(err)
 	}
