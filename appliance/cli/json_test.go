@@ -48,6 +48,13 @@ func jsonOutputs() map[string][]reflect.Type {
 	lab := of(result0(viewLab))
 	return map[string][]reflect.Type{
 		"addon list":         of(reflect.TypeFor[[]addonRow]()),
+		"app apply":          of(reflect.TypeFor[[]appView]()),
+		"app list":           of(reflect.TypeFor[[]appView]()),
+		"app restart":        of(reflect.TypeFor[appView]()),
+		"app scale":          of(reflect.TypeFor[appView]()),
+		"app show":           of(reflect.TypeFor[appView]()),
+		"app start":          of(reflect.TypeFor[appView]()),
+		"app stop":           of(reflect.TypeFor[appView]()),
 		"backup create":      of(result0(backup.WriteFile)),
 		"backup key create":  of(reflect.TypeFor[keyMadeReport]()),
 		"backup key show":    of(reflect.TypeFor[keyMadeReport]()),

@@ -34,6 +34,7 @@ func commands() []func(*Env) *cobra.Command {
 		newTenantCommand,
 		newEnvironmentCommand,
 		newRouteCommand,
+		newAppCommand,
 		newResetCommand,
 		newStatusCommand,
 		newDashboardCommand,

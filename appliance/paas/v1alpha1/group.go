@@ -14,7 +14,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 
 // AddToScheme makes the kinds known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &HealthReport{}, &HealthReportList{})
+	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &HealthReport{}, &HealthReportList{},
+		&Application{}, &ApplicationList{}, &Release{}, &ReleaseList{}, &ReleaseOrder{}, &ReleaseOrderList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
@@ -23,6 +24,12 @@ func AddToScheme(s *runtime.Scheme) error {
 const (
 	// ConditionReady says that what was asked for is there.
 	ConditionReady = "Ready"
+)
+
+// Labels of what the controllers make for an application.
+const (
+	LabelApplication = "islet.dev/application"
+	LabelComponent   = "islet.dev/component"
 )
 
 // Labels of a namespace that belongs to an environment. Members of a tenant may not change namespaces, so policies and rules can
