@@ -35,6 +35,8 @@ func commands() []func(*Env) *cobra.Command {
 		newEnvironmentCommand,
 		newRouteCommand,
 		newAppCommand,
+		newReleaseCommand,
+		newOrderCommand,
 		newResetCommand,
 		newStatusCommand,
 		newDashboardCommand,

@@ -17,6 +17,7 @@ import (
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kube/client"
+	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
 	"islet/appliance/server"
 )
@@ -42,6 +43,7 @@ type cluster struct {
 	client client.Client
 	pki    *pki.Store
 	config config.Config
+	access kubeconfig.Access // the administrator's
 }
 
 // openCluster refuses on a machine that is no server.
@@ -66,7 +68,7 @@ func openCluster() (cluster, error) {
 	}
 	access := controlplane.Params{PKI: store}.AccessAt(port, controlplane.LeafAdmin)
 	kubernetes, err := kube.NewClient(kube.Config(access))
-	return cluster{kubernetes, store, c}, err
+	return cluster{kubernetes, store, c, access}, err
 }
 
 type tokenCreateFlags struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"islet/appliance/paas/application"
+	"islet/appliance/paas/release"
 	"islet/appliance/paas/route"
 	"islet/appliance/paas/tenancy"
 	"islet/appliance/paas/v1alpha1"
@@ -57,7 +59,8 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 	}
 	tenants := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
 	applications := &application.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Domain: domain}
-	for _, add := range []func(manager.Manager) error{tenants.AddTo, applications.AddTo} {
+	orders := &release.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Now: time.Now}
+	for _, add := range []func(manager.Manager) error{tenants.AddTo, applications.AddTo, orders.AddTo} {
 		if err := add(m); err != nil {
 			return err
 		}

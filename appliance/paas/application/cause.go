@@ -26,13 +26,14 @@ const (
 	ReasonRefused       = "Refused"
 	ReasonImage         = "ImageMissing"
 	ReasonConfig        = "NotConfigured"
+	ReasonVolume        = "VolumeMissing"
 	ReasonCrash         = "CrashLoop"
 	ReasonUnschedulable = "Unschedulable"
 	ReasonProbe         = "ProbeFailing"
 )
 
 // gravity orders causes: what keeps more from running, and what explains others, comes first.
-var gravity = []string{ReasonNeed, ReasonQuota, ReasonRefused, ReasonImage, ReasonConfig, ReasonCrash, ReasonUnschedulable, ReasonProbe}
+var gravity = []string{ReasonNeed, ReasonQuota, ReasonRefused, ReasonImage, ReasonConfig, ReasonCrash, ReasonVolume, ReasonUnschedulable, ReasonProbe}
 
 // Cause is why an application is not as it should be.
 type Cause struct{ Reason, Message string }
@@ -58,6 +59,9 @@ func ofPod(c *v1alpha1.Component, pod *corev1.Pod, events []corev1.Event, now ti
 	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
 		return Cause{}
 	}
+	if told := volumeRefused(pod, events, now); told != "" {
+		return Cause{ReasonVolume, c.Name + ": it has no volume: " + told}
+	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable && now.Sub(condition.LastTransitionTime.Time) > scheduleGrace {
 			return Cause{ReasonUnschedulable, c.Name + ": no node can take it: " + clip(condition.Message)}
@@ -69,6 +73,24 @@ func ofPod(c *v1alpha1.Component, pod *corev1.Pod, events []corev1.Event, now ti
 		}
 	}
 	return Cause{}
+}
+
+// volumeRefused is the newest word on a volume that a pod without a node waits for.
+func volumeRefused(pod *corev1.Pod, events []corev1.Event, now time.Time) string {
+	var newest *corev1.Event
+	for _, v := range pod.Spec.Volumes {
+		for i := range events {
+			e := &events[i]
+			if v.PersistentVolumeClaim != nil && pod.Spec.NodeName == "" && e.InvolvedObject.Kind == "PersistentVolumeClaim" && e.InvolvedObject.Name == v.PersistentVolumeClaim.ClaimName &&
+				e.Type == corev1.EventTypeWarning && now.Sub(e.LastTimestamp.Time) < eventAge && (newest == nil || e.LastTimestamp.After(newest.LastTimestamp.Time)) {
+				newest = e
+			}
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	return clip(newest.Message)
 }
 
 // ofContainer finds what keeps a container from being ready. told is what a probe has last said.
@@ -98,7 +120,7 @@ func crash(c *v1alpha1.Component, s *corev1.ContainerStatus, told string) Cause 
 	switch {
 	case t == nil:
 		return Cause{ReasonCrash, c.Name + ": it ends again and again"}
-	case strings.HasPrefix(told, "Liveness") || strings.HasPrefix(told, "Startup"):
+	case asked(t.ExitCode) && (strings.HasPrefix(told, "Liveness") || strings.HasPrefix(told, "Startup")):
 		return Cause{ReasonProbe, fmt.Sprintf("%s: it was started anew %d times: %s", c.Name, s.RestartCount, told)}
 	case t.Reason == "OOMKilled":
 		return Cause{ReasonCrash, c.Name + ": it was ended for using more memory than its limit"}
@@ -108,6 +130,12 @@ func crash(c *v1alpha1.Component, s *corev1.ContainerStatus, told string) Cause 
 		message += ": " + line
 	}
 	return Cause{ReasonCrash, message}
+}
+
+// asked says whether a container that ended so may have been told to: one that ends by itself fails its probe, too, while it is down.
+func asked(exitCode int32) bool {
+	const killed, terminated = 128 + 9, 128 + 15
+	return exitCode == 0 || exitCode == killed || exitCode == terminated
 }
 
 // unhealthy is the newest word of a pod's probes.

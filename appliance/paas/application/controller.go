@@ -128,6 +128,11 @@ func (r *Reconciler) bring(ctx context.Context, a *v1alpha1.Application) error {
 		return err
 	}
 	Judge(a, place, seen, &a.Status)
+	for _, pod := range Stuck(a, place, seen) {
+		if err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("replace pod %s: %w", pod.Name, err)
+		}
+	}
 	return nil
 }
 
@@ -183,7 +188,7 @@ func (r *Reconciler) ask(ctx context.Context, a *v1alpha1.Application, seen *Obs
 		return fmt.Errorf("list events: %w", err)
 	}
 	for _, e := range events.Items {
-		if strings.HasPrefix(e.InvolvedObject.Name, a.Name) {
+		if strings.Contains(e.InvolvedObject.Name, a.Name) {
 			seen.Events = append(seen.Events, e)
 		}
 	}

@@ -2,6 +2,9 @@ package application
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,7 +53,20 @@ func pods(a *v1alpha1.Application, c *v1alpha1.Component, p Place) corev1.PodTem
 	if a.Spec.RestartedAt != nil {
 		out.Annotations = map[string]string{restartedAt: a.Spec.RestartedAt.UTC().Format(time.RFC3339)}
 	}
+	out.Labels[labelRevision] = revision(out)
 	return out
+}
+
+// labelRevision tells pods of different kinds of a component apart.
+const labelRevision = "islet.dev/revision"
+
+func revision(t corev1.PodTemplateSpec) string {
+	raw, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // the types have their own way to JSON
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:5])
 }
 
 // apart asks for different nodes, without insisting: a site may have one only.

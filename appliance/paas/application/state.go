@@ -105,12 +105,33 @@ func component(a *v1alpha1.Application, c *v1alpha1.Component, p Place, seen Obs
 			}
 		}
 	}
-	for i := range seen.Pods {
-		if seen.Pods[i].Labels[v1alpha1.LabelComponent] == c.Name {
+	newest := pods(a, c, p).Labels[labelRevision]
+	for i := range seen.Pods { // what is wrong with those that are being replaced is over soon
+		if of(&seen.Pods[i], c) && seen.Pods[i].Labels[labelRevision] == newest {
 			causes = append(causes, ofPod(c, &seen.Pods[i], seen.Events, seen.Now))
 		}
 	}
 	return s, done, worst(causes)
+}
+
+func of(pod *corev1.Pod, c *v1alpha1.Component) bool {
+	return pod.Labels[v1alpha1.LabelComponent] == c.Name
+}
+
+// Stuck are pods of stateful components that are to be replaced and are not well: Kubernetes would wait for them for ever.
+func Stuck(a *v1alpha1.Application, p Place, seen Observed) []*corev1.Pod {
+	var out []*corev1.Pod
+	for i := range a.Spec.Components {
+		c := &a.Spec.Components[i]
+		newest := pods(a, c, p).Labels[labelRevision]
+		for j := range seen.Pods {
+			pod := &seen.Pods[j]
+			if c.Stateful() && of(pod, c) && pod.Labels[labelRevision] != newest && !ofPod(c, pod, seen.Events, seen.Now).none() {
+				out = append(out, pod)
+			}
+		}
+	}
+	return out
 }
 
 // eventAge is how long an event counts: what it says may be over.

@@ -62,7 +62,7 @@ func in(e *v1alpha1.Environment, name string) metav1.ObjectMeta {
 
 func namespace(e *v1alpha1.Environment) client.Object {
 	r := e.Rules()
-	return &corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: map[string]string{
+	labels := map[string]string{
 		Managed:                              ofEnvironment,
 		v1alpha1.LabelTenant:                 e.Spec.Tenant,
 		v1alpha1.LabelEnvironment:            e.Spec.Name,
@@ -70,7 +70,11 @@ func namespace(e *v1alpha1.Environment) client.Object {
 		v1alpha1.LabelMinReplicas:            strconv.Itoa(int(r.MinReplicas)),
 		"pod-security.kubernetes.io/enforce": r.PodSecurity,
 		"pod-security.kubernetes.io/warn":    r.PodSecurity,
-	}}}
+	}
+	if r.Approvals > 0 {
+		labels[v1alpha1.LabelApprovals] = strconv.Itoa(int(r.Approvals))
+	}
+	return &corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: labels}}
 }
 
 // policies let nothing in and out but what applications need: each other within the environment, the names of services, and what

@@ -39,4 +39,6 @@ const (
 	LabelEnvironment = "islet.dev/environment"
 	LabelClass       = "islet.dev/class"
 	LabelMinReplicas = "islet.dev/min-replicas"
+	// LabelApprovals is there where release orders need any.
+	LabelApprovals = "islet.dev/approvals"
 )
