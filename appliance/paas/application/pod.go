@@ -151,7 +151,7 @@ func volumeSource(a *v1alpha1.Application, c *v1alpha1.Component, v v1alpha1.Vol
 	}
 	empty := &corev1.EmptyDirVolumeSource{}
 	if v.Empty != nil {
-		empty.SizeLimit = bytes(v.Empty.Size)
+		empty.SizeLimit = v.Empty.Size
 		if v.Empty.Memory {
 			empty.Medium = corev1.StorageMediumMemory
 		}

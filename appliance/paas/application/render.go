@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -175,13 +174,4 @@ func budget(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Obje
 	return &policyv1.PodDisruptionBudget{TypeMeta: kind("policy/v1", "PodDisruptionBudget"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: policyv1.PodDisruptionBudgetSpec{
 		MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: selector(a, c.Name)}, UnhealthyPodEvictionPolicy: &always,
 	}}
-}
-
-// bytes is a size for people and programs.
-func bytes(q *resource.Quantity) *resource.Quantity {
-	if q == nil {
-		return nil
-	}
-	out := q.DeepCopy()
-	return &out
 }
