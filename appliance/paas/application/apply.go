@@ -23,22 +23,25 @@ import (
 	"islet/appliance/paas/v1alpha1"
 )
 
-// kinds are those of what is made for an application, and removed when it is wanted no more.
-func kinds() []client.Object {
-	return []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, Route()}
+// kinds are those of what is made for an application, and removed when it is wanted no more. A site without a gateway has no routes.
+func kinds(gateway bool) []client.Object {
+	out := []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}}
+	if gateway {
+		routes := &unstructured.Unstructured{}
+		routes.SetGroupVersionKind(RouteKind)
+		out = append(out, routes)
+	}
+	return out
 }
 
-// Route is an empty route, for caches.
-func Route() *unstructured.Unstructured {
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(RouteKind)
-	return o
-}
-
-func lists() []client.ObjectList {
-	routes := &unstructured.UnstructuredList{}
-	routes.SetGroupVersionKind(RouteKind.GroupVersion().WithKind(RouteKind.Kind + "List"))
-	return []client.ObjectList{&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &policyv1.PodDisruptionBudgetList{}, &networkingv1.NetworkPolicyList{}, routes}
+func lists(gateway bool) []client.ObjectList {
+	out := []client.ObjectList{&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &policyv1.PodDisruptionBudgetList{}, &networkingv1.NetworkPolicyList{}}
+	if gateway {
+		routes := &unstructured.UnstructuredList{}
+		routes.SetGroupVersionKind(RouteKind.GroupVersion().WithKind(RouteKind.Kind + "List"))
+		out = append(out, routes)
+	}
+	return out
 }
 
 // mark is what was applied, and what the object was then. An object that has neither changed needs no request.
@@ -139,7 +142,7 @@ func (r *Reconciler) applyOne(ctx context.Context, application types.NamespacedN
 
 // prune removes what was made for an application and is not wanted any more.
 func (r *Reconciler) prune(ctx context.Context, a *v1alpha1.Application, wanted map[string]bool) error {
-	for _, list := range lists() {
+	for _, list := range lists(r.gateway) {
 		if err := r.List(ctx, list, client.InNamespace(a.Namespace), client.MatchingLabels{tenancy.Managed: Managed, v1alpha1.LabelApplication: a.Name}); err != nil {
 			return err
 		}

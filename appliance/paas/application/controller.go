@@ -37,6 +37,8 @@ type Reconciler struct {
 	// Domain is that of the site's applications.
 	Domain string
 
+	// gateway says whether the site has one.
+	gateway bool
 	applier applier
 }
 
@@ -60,9 +62,14 @@ func (r *Reconciler) AddTo(m manager.Manager) error {
 		}
 		return out
 	})
+	_, err := m.GetRESTMapper().RESTMapping(RouteKind.GroupKind(), RouteKind.Version)
+	if err != nil && !apimeta.IsNoMatchError(err) {
+		return fmt.Errorf("look for the gateway's kinds: %w", err)
+	}
+	r.gateway = err == nil
 	b := builder.ControllerManagedBy(m).Named("application").For(&v1alpha1.Application{}).
 		Watches(&v1alpha1.Environment{}, inEnvironment).Watches(&corev1.Pod{}, byLabel)
-	for _, k := range kinds() {
+	for _, k := range kinds(r.gateway) {
 		b = b.Watches(k, byLabel)
 	}
 	return b.Complete(r)
@@ -101,7 +108,7 @@ func (r *Reconciler) bring(ctx context.Context, a *v1alpha1.Application) error {
 	if err != nil {
 		return err
 	}
-	if err := Check(a); err != nil {
+	if err := Check(a, r.gateway); err != nil {
 		degraded(a, ReasonInvalid, err.Error())
 		return nil
 	}

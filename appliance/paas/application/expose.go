@@ -2,6 +2,7 @@ package application
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,8 +44,8 @@ func target(a *v1alpha1.Application, e v1alpha1.Exposure) (*v1alpha1.Component, 
 	return c, &c.Ports[j], nil
 }
 
-// Check finds what a schema cannot: names that lead nowhere.
-func Check(a *v1alpha1.Application) error {
+// Check finds what a schema cannot: names that lead nowhere, and routes on a site without a gateway.
+func Check(a *v1alpha1.Application, gateway bool) error {
 	for i := range a.Spec.Components {
 		c := &a.Spec.Components[i]
 		for name, p := range map[string]*v1alpha1.Probe{"readiness": c.Readiness, "liveness": c.Liveness} {
@@ -57,6 +58,9 @@ func Check(a *v1alpha1.Application) error {
 	for _, e := range a.Spec.Expose {
 		if _, _, err := target(a, e); err != nil {
 			return err
+		}
+		if e.HTTP != nil && !gateway {
+			return errors.New("expose: this site has no gateway: use nodePort, or switch gateway.enabled on in the answer file")
 		}
 	}
 	return nil

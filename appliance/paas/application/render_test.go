@@ -79,7 +79,7 @@ func TestRender(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := read(t, text)
-			if err := Check(a); err != nil {
+			if err := Check(a, true); err != nil {
 				t.Fatal(err)
 			}
 			var got bytes.Buffer
@@ -136,19 +136,21 @@ func TestStoppedApplication(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(a *v1alpha1.Application)
-		want   string
+		change  func(a *v1alpha1.Application)
+		want    string
+		gateway bool
 	}{
-		"no such component": {func(a *v1alpha1.Application) { a.Spec.Expose[0].Component = "api" }, "expose: there is no component api"},
-		"no such port":      {func(a *v1alpha1.Application) { a.Spec.Expose[0].Port = "grpc" }, "expose: component web has no port grpc"},
+		"no such component": {func(a *v1alpha1.Application) { a.Spec.Expose[0].Component = "api" }, "expose: there is no component api", true},
+		"no gateway":        {func(*v1alpha1.Application) {}, "expose: this site has no gateway: use nodePort, or switch gateway.enabled on in the answer file", false},
+		"no such port":      {func(a *v1alpha1.Application) { a.Spec.Expose[0].Port = "grpc" }, "expose: component web has no port grpc", true},
 		"no port": {func(a *v1alpha1.Application) {
 			a.Spec.Components[0].Ports, a.Spec.Components[0].Liveness, a.Spec.Components[0].Readiness = nil, nil, nil
-		}, "expose: component web has no port"},
-		"probe of no port": {func(a *v1alpha1.Application) { a.Spec.Components[0].Liveness.Port = "x" }, "component web: the liveness probe asks a port that the component does not have"},
+		}, "expose: component web has no port", true},
+		"probe of no port": {func(a *v1alpha1.Application) { a.Spec.Components[0].Liveness.Port = "x" }, "component web: the liveness probe asks a port that the component does not have", true},
 	} {
 		a := read(t, web)
 		c.change(a)
-		if err := Check(a); err == nil || err.Error() != c.want {
+		if err := Check(a, c.gateway); err == nil || err.Error() != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
