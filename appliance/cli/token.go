@@ -19,6 +19,7 @@ import (
 	"islet/appliance/join"
 	"islet/appliance/kube"
 	"islet/appliance/kube/client"
+	"islet/appliance/kubeconfig"
 	"islet/appliance/pki"
 	"islet/appliance/server"
 )
@@ -44,6 +45,7 @@ type cluster struct {
 	client client.Client
 	pki    *pki.Store
 	config config.Config
+	access kubeconfig.Access // the administrator's
 }
 
 // openCluster refuses on a machine that is no server.
@@ -70,7 +72,7 @@ func openCluster() (cluster, error) {
 	way := kube.Config(access)
 	way.UserAgent = audit.Agent(person(), os.Args[1:])
 	kubernetes, err := kube.NewClient(way)
-	return cluster{kubernetes, store, c}, err
+	return cluster{kubernetes, store, c, access}, err
 }
 
 type tokenCreateFlags struct {

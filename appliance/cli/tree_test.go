@@ -13,6 +13,9 @@ import (
 var noData = map[string]string{
 	"":                     "prints its help",
 	"addon render":         "prints a manifest",
+	"app exec":             "has the output of another program",
+	"app logs":             "prints a log",
+	"app remove":           "does one thing",
 	"completion":           "prints a script",
 	"component logs":       "prints a log",
 	"component restart":    "does one thing",

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,8 +26,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"islet/appliance/paas/application"
 	"islet/appliance/paas/configset"
 	"islet/appliance/paas/configuration"
+	"islet/appliance/paas/release"
 	"islet/appliance/paas/route"
 	"islet/appliance/paas/tenancy"
 	"islet/appliance/paas/v1alpha1"
@@ -33,7 +38,9 @@ import (
 // Scheme knows the kinds that the controllers use.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, rbacv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		appsv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		if err := add(s); err != nil {
 			return nil, err
 		}
@@ -48,40 +55,18 @@ var setLogger sync.Once
 // at a time: the caller holds the lease. The kinds must be served. keys read the secrets of configuration.
 func Run(ctx context.Context, access *rest.Config, domain string, keys configset.Keys, logger *slog.Logger, ready func()) error {
 	setLogger.Do(func() { log.SetLogger(logr.FromSlogHandler(logger.Handler())) })
-	scheme, err := Scheme()
-	if err != nil {
-		return err
-	}
-	managed, err := labels.Parse(tenancy.Managed)
-	if err != nil {
-		return err
-	}
-	rendered, err := labels.Parse(v1alpha1.LabelConfig)
-	if err != nil {
-		return err
-	}
-	skip, inManaged, ofConfig := true, cache.ByObject{Label: managed}, cache.ByObject{Label: rendered}
-	m, err := ctrl.NewManager(access, manager.Options{
-		Scheme: scheme, Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", PprofBindAddress: "0",
-		Logger:     logr.FromSlogHandler(logger.Handler()),
-		Controller: config.Controller{SkipNameValidation: &skip}, // it is started anew whenever the lease comes back
-		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Namespace{}}, Unstructured: true}},
-		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{ // the rest of the site is nobody's business here
-			&corev1.Namespace{}: inManaged, &corev1.ResourceQuota{}: inManaged, &corev1.LimitRange{}: inManaged,
-			&networkingv1.NetworkPolicy{}: inManaged, &rbacv1.RoleBinding{}: inManaged,
-			&corev1.ConfigMap{}: ofConfig, &corev1.Secret{}: ofConfig,
-		}},
-	})
+	m, err := newManager(access, logger)
 	if err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}
-	r := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
-	if err := r.AddTo(m); err != nil {
-		return err
-	}
-	c := &configuration.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Keys: keys}
-	if err := c.AddTo(m); err != nil {
-		return err
+	tenants := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
+	applications := &application.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Domain: domain}
+	orders := &release.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Now: time.Now}
+	configurations := &configuration.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Keys: keys}
+	for _, add := range []func(manager.Manager) error{tenants.AddTo, configurations.AddTo, applications.AddTo, orders.AddTo} {
+		if err := add(m); err != nil {
+			return err
+		}
 	}
 	if err := m.Add(route.NewWatcher(m.GetClient(), logger)); err != nil {
 		return err
@@ -95,4 +80,35 @@ func Run(ctx context.Context, access *rest.Config, domain string, keys configset
 		return err
 	}
 	return m.Start(ctx)
+}
+
+func newManager(access *rest.Config, logger *slog.Logger) (manager.Manager, error) {
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, err
+	}
+	managed, err := labels.Parse(tenancy.Managed)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := labels.Parse(v1alpha1.LabelConfig)
+	if err != nil {
+		return nil, err
+	}
+	skip, inManaged, ofConfig := true, cache.ByObject{Label: managed}, cache.ByObject{Label: rendered}
+	return ctrl.NewManager(access, manager.Options{
+		Scheme: scheme, Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", PprofBindAddress: "0",
+		Logger:     logr.FromSlogHandler(logger.Handler()),
+		Controller: config.Controller{SkipNameValidation: &skip}, // it is started anew whenever the lease comes back
+		Client: client.Options{Cache: &client.CacheOptions{
+			Unstructured: true, DisableFor: []client.Object{&corev1.Namespace{}, &corev1.Event{}},
+		}},
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+			// but for routes and what is behind them, the rest of the site is nobody's business here
+			&corev1.Namespace{}: inManaged, &corev1.ResourceQuota{}: inManaged, &corev1.LimitRange{}: inManaged,
+			&networkingv1.NetworkPolicy{}: inManaged, &rbacv1.RoleBinding{}: inManaged,
+			&appsv1.Deployment{}: inManaged, &appsv1.StatefulSet{}: inManaged, &corev1.PersistentVolumeClaim{}: inManaged, &policyv1.PodDisruptionBudget{}: inManaged,
+			&corev1.ConfigMap{}: ofConfig, &corev1.Secret{}: ofConfig,
+		}},
+	})
 }

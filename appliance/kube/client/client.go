@@ -67,7 +67,7 @@ type ListOption func(*Selection)
 // Selection is what list options say together. A test's client needs it, too.
 type Selection struct {
 	Namespace string
-	Labels    []string          // that objects have, whatever their values
+	Labels    []string          // that objects have: NAME, or NAME=VALUE
 	Fields    map[string]string // and their values
 }
 
@@ -77,6 +77,11 @@ func InNamespace(name string) ListOption { return func(s *Selection) { s.Namespa
 // HasLabels lists objects that have all of these labels.
 func HasLabels(labels ...string) ListOption {
 	return func(s *Selection) { s.Labels = append(s.Labels, labels...) }
+}
+
+// WithLabel lists objects whose label has that value.
+func WithLabel(name, value string) ListOption {
+	return func(s *Selection) { s.Labels = append(s.Labels, name+"="+value) }
 }
 
 // MatchingFields lists objects by fields that the API can select by.

@@ -50,7 +50,7 @@ func (r *Reconciler) AddTo(m manager.Manager) error {
 	})
 	ofNamespace := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		var e v1alpha1.Environment
-		if o.GetLabels()[Managed] == "" || r.Get(ctx, client.ObjectKey{Name: o.GetNamespace()}, &e) != nil {
+		if o.GetLabels()[Managed] != ofEnvironment || r.Get(ctx, client.ObjectKey{Name: o.GetNamespace()}, &e) != nil {
 			return nil
 		}
 		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: e.Spec.Tenant}}}
@@ -165,7 +165,7 @@ func (r *Reconciler) apply(ctx context.Context, o client.Object) error {
 // prune removes what the platform has made in a namespace and does not want there any more.
 func (r *Reconciler) prune(ctx context.Context, namespace string, kept map[string]bool) error {
 	for _, list := range []client.ObjectList{&corev1.ResourceQuotaList{}, &corev1.LimitRangeList{}, &networkingv1.NetworkPolicyList{}, &rbacv1.RoleBindingList{}} {
-		if err := r.List(ctx, list, client.InNamespace(namespace), client.HasLabels{Managed}); err != nil {
+		if err := r.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{Managed: ofEnvironment}); err != nil {
 			return err
 		}
 		err := meta.EachListItem(list, func(item runtime.Object) error {
@@ -197,7 +197,7 @@ func (r *Reconciler) access(ctx context.Context, t *v1alpha1.Tenant, environment
 
 func (r *Reconciler) environmentStatus(ctx context.Context, e *v1alpha1.Environment, reason, message string) error {
 	before := e.DeepCopy()
-	e.Status.ObservedGeneration, e.Status.Domain = e.Generation, domain(e, r.Domain)
+	e.Status.ObservedGeneration, e.Status.Domain = e.Generation, Domain(e, r.Domain)
 	setReady(&e.Status.Conditions, reason, message, e.Generation)
 	if equality.Semantic.DeepEqual(before.Status, e.Status) {
 		return nil

@@ -15,8 +15,11 @@ import (
 	"islet/appliance/paas/v1alpha1"
 )
 
-// Managed marks what the platform has made in an environment's namespace, and removes again.
+// Managed marks what the platform has made in an environment's namespace, and removes again. Its value is ofEnvironment for what makes
+// up the environment itself; what is made for something in it has another.
 const Managed = "islet.dev/managed"
+
+const ofEnvironment = "true"
 
 // names of objects of which there is one in each namespace.
 const (
@@ -24,8 +27,8 @@ const (
 	limitsName = "islet"
 )
 
-// domain is what the names of applications of an environment end in.
-func domain(e *v1alpha1.Environment, site string) string {
+// Domain is what the names of applications of an environment end in.
+func Domain(e *v1alpha1.Environment, site string) string {
 	if e.Spec.Domain != "" {
 		return e.Spec.Domain
 	}
@@ -55,20 +58,24 @@ func kind(version, name string) metav1.TypeMeta {
 }
 
 func in(e *v1alpha1.Environment, name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: e.Name, Name: name, Labels: map[string]string{Managed: "true"}}
+	return metav1.ObjectMeta{Namespace: e.Name, Name: name, Labels: map[string]string{Managed: ofEnvironment}}
 }
 
 func namespace(e *v1alpha1.Environment) client.Object {
 	r := e.Rules()
-	return &corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: map[string]string{
-		Managed:                              "true",
+	labels := map[string]string{
+		Managed:                              ofEnvironment,
 		v1alpha1.LabelTenant:                 e.Spec.Tenant,
 		v1alpha1.LabelEnvironment:            e.Spec.Name,
 		v1alpha1.LabelClass:                  string(e.Spec.Class),
 		v1alpha1.LabelMinReplicas:            strconv.Itoa(int(r.MinReplicas)),
 		"pod-security.kubernetes.io/enforce": r.PodSecurity,
 		"pod-security.kubernetes.io/warn":    r.PodSecurity,
-	}}}
+	}
+	if r.Approvals > 0 {
+		labels[v1alpha1.LabelApprovals] = strconv.Itoa(int(r.Approvals))
+	}
+	return &corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: labels}}
 }
 
 // policies let nothing in and out but what applications need: each other within the environment, the names of services, and what
@@ -133,7 +140,7 @@ func bindings(t *v1alpha1.Tenant, e *v1alpha1.Environment) []client.Object {
 // access lets the members of a tenant see it and its environments, and no other.
 func access(t *v1alpha1.Tenant, environments []string) []client.Object {
 	name := "islet:tenant:" + t.Name
-	meta := metav1.ObjectMeta{Name: name, Labels: map[string]string{Managed: "true", v1alpha1.LabelTenant: t.Name}}
+	meta := metav1.ObjectMeta{Name: name, Labels: map[string]string{Managed: ofEnvironment, v1alpha1.LabelTenant: t.Name}}
 	read := []string{"get"}
 	rules := []rbacv1.PolicyRule{{APIGroups: []string{v1alpha1.Group}, Resources: []string{"tenants"}, ResourceNames: []string{t.Name}, Verbs: read}}
 	if len(environments) > 0 { // a rule without names would be about all

@@ -14,7 +14,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 
 // AddToScheme makes the kinds known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &ConfigSet{}, &ConfigSetList{}, &HealthReport{}, &HealthReportList{})
+	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &ConfigSet{}, &ConfigSetList{}, &HealthReport{}, &HealthReportList{},
+		&Application{}, &ApplicationList{}, &Release{}, &ReleaseList{}, &ReleaseOrder{}, &ReleaseOrderList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
@@ -25,6 +26,12 @@ const (
 	ConditionReady = "Ready"
 )
 
+// Labels of what the controllers make for an application.
+const (
+	LabelApplication = "islet.dev/application"
+	LabelComponent   = "islet.dev/component"
+)
+
 // Labels of a namespace that belongs to an environment. Members of a tenant may not change namespaces, so policies and rules can
 // rely on them.
 const (
@@ -32,6 +39,8 @@ const (
 	LabelEnvironment = "islet.dev/environment"
 	LabelClass       = "islet.dev/class"
 	LabelMinReplicas = "islet.dev/min-replicas"
+	// LabelApprovals is there where release orders need any.
+	LabelApprovals = "islet.dev/approvals"
 )
 
 // Labels of what is made of configuration: the layer that it is for, and the revision.

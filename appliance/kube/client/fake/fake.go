@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,8 +39,12 @@ func (w wrapped) List(ctx context.Context, list client.ObjectList, options ...cl
 	if s.Namespace != "" {
 		out = append(out, upstream.InNamespace(s.Namespace))
 	}
-	if len(s.Labels) > 0 {
-		out = append(out, upstream.HasLabels(s.Labels))
+	for _, l := range s.Labels {
+		if name, value, ok := strings.Cut(l, "="); ok {
+			out = append(out, upstream.MatchingLabels{name: value})
+		} else {
+			out = append(out, upstream.HasLabels{l})
+		}
 	}
 	if len(s.Fields) > 0 {
 		out = append(out, upstream.MatchingFields(s.Fields))
