@@ -19,6 +19,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -60,6 +61,10 @@ func (*node) ReadLog(name string, lines int, mark string) (tail.Part, error) {
 
 func (*node) Pods(context.Context) ([]Pod, error) {
 	return []Pod{{Namespace: "demo", Name: "web", State: "Running", Ready: 1, Total: 1, Created: now, Detail: secret}}, nil
+}
+
+func (*node) Plans() ([]plan.Journal, error) {
+	return []plan.Journal{{ID: "1-install", State: plan.Failed, Error: secret, Steps: []plan.Step{{Kind: "config", State: plan.Failed, Error: secret}}}}, nil
 }
 
 // secret is what a program may have printed.

@@ -14,6 +14,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -72,6 +73,12 @@ func (c *Client) Log(ctx context.Context, name string, lines int, mark string) (
 func (c *Client) Pods(ctx context.Context) ([]Pod, error) {
 	var p []Pod
 	return p, c.call(ctx, http.MethodGet, "/v1/pods", &p)
+}
+
+// Plans returns the journals of what was done to this machine, the newest first.
+func (c *Client) Plans(ctx context.Context) ([]plan.Journal, error) {
+	var p []plan.Journal
+	return p, c.call(ctx, http.MethodGet, "/v1/plans", &p)
 }
 
 // Restart asks for a restart of one component.

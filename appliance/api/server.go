@@ -15,6 +15,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -30,6 +31,8 @@ type Daemon interface {
 	ReadLog(name string, lines int, mark string) (tail.Part, error)
 	// Pods asks Kubernetes; it fails while that does not answer.
 	Pods(ctx context.Context) ([]Pod, error)
+	// Plans are the journals of what was done to this machine, the newest first.
+	Plans() ([]plan.Journal, error)
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
 	// Rotate begins to give the site new authorities; it returns once the order is kept where all servers see it.
@@ -99,6 +102,10 @@ func handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /v1/pods", func(w http.ResponseWriter, r *http.Request) {
 		pods, err := d.Pods(r.Context())
 		answer(w, pods, err)
+	})
+	mux.HandleFunc("GET /v1/plans", func(w http.ResponseWriter, _ *http.Request) {
+		plans, err := d.Plans()
+		answer(w, plans, err)
 	})
 	mux.HandleFunc("POST /v1/components/{name}/restart", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Restart(r.PathValue("name")))

@@ -19,6 +19,7 @@ import (
 	"islet/appliance/fetch"
 	"islet/appliance/install"
 	"islet/appliance/layout"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/appliance/setup"
@@ -112,7 +113,7 @@ func (f *installFlags) follow(ctx context.Context, env *Env, o wizard.Order, d s
 }
 
 // carryOut is an installation, whoever drives it.
-func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) error {
+func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) (err error) {
 	f.driver = d
 	if _, err := os.Stat(layout.Default().Joining()); err == nil && !f.plan {
 		return Exit(CodeExists, Advise(errors.New("this machine has been let in by a site and has not fetched everything yet"),
@@ -137,7 +138,9 @@ func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) e
 	if err := f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout}); err != nil {
 		return err
 	}
-	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
+	record := f.record(env, options.Target.Layout, plan.Install, "install")
+	defer func() { endRecord(env, record, err) }()
+	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
 		return err
 	}
 	f.begun = func() error {

@@ -25,6 +25,7 @@ import (
 	"islet/appliance/kubelet"
 	"islet/appliance/layout"
 	"islet/appliance/pki"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/registry"
 	"islet/appliance/reset"
@@ -111,7 +112,7 @@ func (f *joinFlags) follow(ctx context.Context, env *Env, o wizard.Order, d setu
 func (f *joinFlags) lines(env *Env) setup.Driver { return &lines{env: env, format: *f.format} }
 
 // run is a join, whoever drives it.
-func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) error {
+func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) (err error) {
 	f.driver = d
 	token, err := f.readToken(ctx, env)
 	if err != nil {
@@ -174,7 +175,9 @@ func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config, Join: true}); err != nil {
+	record := f.record(env, options.Target.Layout, plan.Join, "join")
+	defer func() { endRecord(env, record, err) }()
+	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config, Join: true}); err != nil {
 		return err
 	}
 	if err := f.do(ctx, steps); err != nil {

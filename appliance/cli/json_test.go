@@ -27,6 +27,7 @@ import (
 	"islet/appliance/join"
 	"islet/appliance/manual"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/bundle"
@@ -86,6 +87,8 @@ func jsonOutputs() map[string][]reflect.Type {
 		"node list":          of(reflect.TypeFor[[]siteNode]()),
 		"node show":          of(reflect.TypeFor[nodeDetail]()),
 		"node replace":       of(reflect.TypeFor[tokenReport]()),
+		"plan list":          of(reflect.TypeFor[[]plan.Journal]()),
+		"plan show":          of(reflect.TypeFor[plan.Journal]()),
 		"preflight":          of(reflect.TypeFor[preflight.Report]()),
 		"readdress":          of(reflect.TypeFor[readdressing]()),
 		"registry user add":  of(reflect.TypeFor[registryUser]()),

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/tui/message"
 	"islet/tui/screen"
@@ -152,7 +154,7 @@ func TestJumps(t *testing.T) {
 	for _, c := range []struct {
 		keys string
 		want string
-	}{{"3", "Components"}, {"gp", "Pods"}, {"gz", "Pods"}, {"8", "Joining"}, {"go", "Overview"}} {
+	}{{"3", "Components"}, {"gp", "Pods"}, {"gz", "Pods"}, {"8", "Joining"}, {"gl", "Plans"}, {"9", "Plans"}, {"go", "Overview"}} {
 		for _, k := range c.keys {
 			settle(d, d.Update(tuitest.Key(string(k))))
 			if k == 'g' && !d.Typing() {
@@ -170,6 +172,35 @@ func TestJumps(t *testing.T) {
 	if d.Title() != "Components" || !d.Typing() {
 		t.Errorf("typing a filter has led to %s", d.Title())
 	}
+}
+
+// A plan that is unfinished goes on by the command that it shows, on the terminal; where that cannot be given away the command is
+// shown. The journals are there while the daemon is not.
+func TestPlansGoOn(t *testing.T) {
+	t.Parallel()
+	ctx := englishOn(t)
+	s := healthy()
+	s.down = unreachable()
+	d := opened(t, ctx, s, tabPlans).(*Dashboard)
+	expectView(t, d, "does not answer", "failed", "interrupted", "config /etc/appliance/config.yaml")
+	expectView(t, press(d, "U"), "appliance install")
+	var entered []string
+	ctx.Enter = func(args []string) tea.Cmd { entered = args; return nil }
+	page := press(d, "enter")
+	expectView(t, page, "no space left on device", "appliance install", "9s")
+	press(page, "U")
+	if !slices.Equal(entered, []string{"install"}) {
+		t.Errorf("entered %q", entered)
+	}
+	entered = nil
+	d.Update(tuitest.Key("down"))
+	expectView(t, press(d, "U"), "Only the newest plan can go on")
+	if entered != nil {
+		t.Errorf("entered %q", entered)
+	}
+	s.plans[0].State, s.plans[0].Resume = plan.Done, nil
+	settle(d, d.Update(plansAgainMsg{d.entries[tabPlans].tab.(*plans).id}))
+	expectView(t, d, "done")
 }
 
 // Every page has its command, and every command of an action is one of this program.

@@ -26,6 +26,7 @@ const (
 	tabHistory
 	tabCertificates
 	tabJoining
+	tabPlans
 )
 
 func TestOverview(t *testing.T)         { t.Parallel(); sweep(t, healthy, tabOverview) }
@@ -53,6 +54,9 @@ func TestCertificates(t *testing.T) { t.Parallel(); sweep(t, healthy, tabCertifi
 func TestJoining(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining) }
 func TestApprove(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining, "A") }
 func TestTokenForm(t *testing.T)    { t.Parallel(); sweep(t, healthy, tabJoining, "T", "down", "4") }
+
+func TestPlans(t *testing.T)        { t.Parallel(); sweep(t, healthy, tabPlans) }
+func TestPlan(t *testing.T)         { t.Parallel(); sweep(t, healthy, tabPlans, "enter") }
 
 func TestToken(t *testing.T) {
 	t.Parallel()

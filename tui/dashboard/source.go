@@ -13,17 +13,20 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/tui/screen"
 )
 
-// Source is the node daemon; *api.Client is one.
+// Source is the node daemon.
 type Source interface {
 	Site(ctx context.Context) ([]api.Report, error)
 	Events(ctx context.Context) ([]component.Event, error)
 	History(ctx context.Context) (metric.History, error)
 	Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error)
 	Pods(ctx context.Context) ([]api.Pod, error)
+	// Plans are the journals of what was done to this machine, the newest first.
+	Plans(ctx context.Context) ([]plan.Journal, error)
 }
 
 const (
