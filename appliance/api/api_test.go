@@ -82,6 +82,29 @@ func (n *node) Restart(name string) error {
 	return nil
 }
 
+// far is a node that answers with its name.
+type far struct{ name string }
+
+func (*node) Other(name string) (Other, error) {
+	if name == "nobody" {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownNode, name)
+	}
+	return far{name}, nil
+}
+
+func (f far) Log(_ context.Context, name string, lines int, mark string) (tail.Part, error) {
+	return tail.Part{Lines: []string{f.name, name, fmt.Sprint(lines), mark}, Mark: "9"}, nil
+}
+
+func (f far) History(context.Context) (metric.History, error) {
+	return metric.History{Recent: []metric.Sample{{CPU: 0.25}}}, nil
+}
+
+func (f far) Events(context.Context) ([]component.Event, error) {
+	return []component.Event{{Component: f.name}}, nil
+}
+func (far) Close() {}
+
 func (n *node) StartAnew() { n.anew = true }
 
 func (n *node) Rotate(_ context.Context, o RotationOrder) error {

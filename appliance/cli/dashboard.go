@@ -74,6 +74,9 @@ func lookThrough() (*api.Client, error) {
 // sight is what the dashboard sees: the daemon, and what is known of this machine without it.
 type sight struct{ *api.Client }
 
+// At implements dashboard.Source.
+func (s sight) At(node string) dashboard.Machine { return s.Client.At(node) }
+
 // Plans implements dashboard.Source. Root reads them from the disk: they are told of while no daemon runs.
 func (s sight) Plans(ctx context.Context) ([]plan.Journal, error) {
 	if os.Geteuid() == 0 {

@@ -121,6 +121,7 @@ func (*fakeNode) ReadLog(name string, lines int, mark string) (tail.Part, error)
 
 func (*fakeNode) Events() []component.Event                       { return nil }
 func (*fakeNode) Plans() ([]plan.Journal, error)                  { return nil, nil }
+func (*fakeNode) Other(string) (api.Other, error)                 { return nil, api.ErrAgent }
 func (*fakeNode) StartAnew()                                      {}
 func (*fakeNode) Rotate(context.Context, api.RotationOrder) error { return nil }
 

@@ -174,6 +174,39 @@ func TestJumps(t *testing.T) {
 	}
 }
 
+// What another node logs and has used is asked for at that node; one that does not answer leaves what was known.
+func TestAnotherNode(t *testing.T) {
+	t.Parallel()
+	ctx := englishOn(t)
+	s := healthy()
+	d := opened(t, ctx, s, tabNodes, "down").(*Dashboard)
+	parts := press(d, "o")
+	l := press(parts, "l")
+	expectView(t, l, "press2-etcd.go:")
+	if got := l.(screen.Commander).Command().Line(); got != "appliance component logs etcd --follow --node press2" {
+		t.Error(got)
+	}
+	past := press(parts, "enter")
+	expectView(t, past, "What happened", "ready")
+	used := press(d, "h")
+	expectView(t, used, "press2, the last hour", "CPU")
+	if got := used.(screen.Commander).Command().Line(); got != "appliance history --node press2" {
+		t.Error(got)
+	}
+	s.far = errors.New("dial tcp 10.20.0.12:9443: i/o timeout")
+	for _, p := range []screen.Page{past, used} {
+		settle(p, p.(screen.Starter).Start())
+		expectView(t, p, "does not answer: dial tcp", "What follows is 0s old")
+	}
+	expectView(t, past, "What happened")
+	settle(used, used.Update(toldMsg[metric.History]{id: -1}))
+	expectView(t, used, "does not answer")
+	expectView(t, press(d, "h"), "does not answer")
+	ctx.Run = nil
+	expectView(t, press(d, "h"), "may only look")
+	expectView(t, press(press(d, "o"), "l"), "may only look", "--node press2")
+}
+
 // A plan that is unfinished goes on by the command that it shows, on the terminal; where that cannot be given away the command is
 // shown. The journals are there while the daemon is not.
 func TestPlansGoOn(t *testing.T) {
@@ -245,7 +278,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	ctx.Now = func() time.Time { return clock }
 	s := troubled()
 	d := opened(t, ctx, s, tabOverview).(*Dashboard)
-	l := newLog(d.board, "kubelet")
+	l := newLog(d.board, "", "kubelet")
 	l.SetSize(100, 27)
 	const limit = 100 << 20
 	for second := range 24 * 60 * 60 {

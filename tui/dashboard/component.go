@@ -32,7 +32,7 @@ func (b *board) componentAction(name string, msg tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case name == "":
 	case msg.String() == "l":
-		return screen.Push(newLog(b, name))
+		return screen.Push(newLog(b, "", name))
 	case msg.String() == "R":
 		return screen.Push(screen.NewConfirm(b.ctx, screen.Action{
 			Title: b.ctx.T("Restart %s", name), Word: name, Affects: b.affected(name),

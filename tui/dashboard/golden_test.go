@@ -40,6 +40,15 @@ func TestComponent(t *testing.T) {
 	t.Parallel()
 	sweep(t, troubled, tabComponents, "down", "down", "down", "enter")
 }
+func TestNodeComponents(t *testing.T) {
+	t.Parallel()
+	sweep(t, troubled, tabNodes, "down", "o", "down")
+}
+func TestNodeHistory(t *testing.T) { t.Parallel(); sweep(t, troubled, tabNodes, "down", "enter", "h") }
+func TestNodeComponent(t *testing.T) {
+	t.Parallel()
+	sweep(t, troubled, tabNodes, "down", "o", "down", "down", "down", "enter")
+}
 func TestRestart(t *testing.T) { t.Parallel(); sweep(t, healthy, tabComponents, "R") }
 func TestLog(t *testing.T) {
 	t.Parallel()
@@ -55,8 +64,8 @@ func TestJoining(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining
 func TestApprove(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining, "A") }
 func TestTokenForm(t *testing.T)    { t.Parallel(); sweep(t, healthy, tabJoining, "T", "down", "4") }
 
-func TestPlans(t *testing.T)        { t.Parallel(); sweep(t, healthy, tabPlans) }
-func TestPlan(t *testing.T)         { t.Parallel(); sweep(t, healthy, tabPlans, "enter") }
+func TestPlans(t *testing.T) { t.Parallel(); sweep(t, healthy, tabPlans) }
+func TestPlan(t *testing.T)  { t.Parallel(); sweep(t, healthy, tabPlans, "enter") }
 
 func TestToken(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,7 @@ type site struct {
 	pods    []api.Pod
 	plans   []plan.Journal
 	down    error // the daemon
+	far     error // other nodes
 	kube    error // Kubernetes
 	asked   int
 }
@@ -49,6 +50,7 @@ func (s *site) History(context.Context) (metric.History, error)   { return s.his
 func (s *site) Pods(context.Context) ([]api.Pod, error) {
 	return slices.Clone(s.pods), errors.Join(s.down, s.kube)
 }
+func (s *site) At(node string) Machine                        { return other{s, node} }
 func (s *site) Plans(context.Context) ([]plan.Journal, error) { return s.plans, nil } // on the disk, whatever the daemon does
 func (s *site) Log(_ context.Context, name string, lines int, mark string) (tail.Part, error) {
 	if mark != "" || s.down != nil {
@@ -63,6 +65,27 @@ func (s *site) Log(_ context.Context, name string, lines int, mark string) (tail
 		p.Lines = append(p.Lines, fmt.Sprintf("%s0517 09:%02d:11.204512    1234 %s.go:%d] \"what it did\" pod=\"demo/web-%d\" attempt=%d", level, i, name, 100+i, i, i))
 	}
 	return p, nil
+}
+
+// other is a node that is asked by way of the own one.
+type other struct {
+	*site
+	name string
+}
+
+func (o other) Events(ctx context.Context) ([]component.Event, error) {
+	events, err := o.site.Events(ctx)
+	return events, errors.Join(err, o.far)
+}
+
+func (o other) History(ctx context.Context) (metric.History, error) {
+	h, err := o.site.History(ctx)
+	return h, errors.Join(err, o.far)
+}
+
+func (o other) Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error) {
+	p, err := o.site.Log(ctx, o.name+"-"+name, lines, mark)
+	return p, errors.Join(err, o.far)
 }
 
 var ago = func(d time.Duration) time.Time { return tuitest.Now.Add(-d) }
