@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"islet/appliance/host"
+	"islet/appliance/layout"
 	"islet/appliance/setup"
 	"islet/appliance/wizard"
 	"islet/bundle"
@@ -70,6 +71,7 @@ func (i interview) look(ctx context.Context) host.Facts {
 	ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
 	defer cancel()
 	facts, _ := host.Gather(ctx)
+	facts.Volumes, _ = host.Volumes(ctx, layout.Default().StateDir)
 	return facts
 }
 

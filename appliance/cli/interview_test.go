@@ -36,18 +36,19 @@ func TestThreeFaces(t *testing.T) {
 	const head = "apiVersion: " + config.APIVersion + "\nkind: " + config.Kind + "\n"
 	for name, s := range map[string]scenario{
 		"all defaults": {
-			keys:  strings.Fields(strings.Repeat("enter ", 12)),
-			lines: make([]string, 12),
+			keys:  strings.Fields(strings.Repeat("enter ", 14)),
+			lines: make([]string, 14),
 			file:  head,
 		},
 		"three servers": {
 			keys: []string{
 				"enter", "My Plant", "enter", "ctrl+u", "plant", "enter", "dmz", "esc", "enter", "enter", // refused, taken, back and forth
-				"2", "enter", "enter", "enter",
+				"2", "enter", "enter", "enter", "enter",
 				"enter", "192.0.2.100", "enter", "enter", "enter", "enter", "192.0.2.1, 192.0.2.2", "enter",
-				"1", "enter", "2", "enter",
+				"2", "enter", "2026-05-17 09:30", "enter", "esc", "esc", "1", "enter", // the clock is wrong, and then it is not
+				"1", "enter", "3", "enter",
 			},
-			lines: []string{"", "My Plant", "plant", "<", "", "dmz", "2", "", "", "", "192.0.2.100", "", "", "", "192.0.2.1, 192.0.2.2", "1", "2"},
+			lines: []string{"", "My Plant", "plant", "<", "", "dmz", "2", "", "", "", "", "192.0.2.100", "", "", "", "192.0.2.1, 192.0.2.2", "2", "today", "2026-05-17 09:30", "<", "<", "1", "1", "3"},
 			file: head + `site: {name: plant, zone: dmz, requireApproval: true}
 network:
   dns: [192.0.2.1, 192.0.2.2]

@@ -22,6 +22,7 @@ import (
 // setup is what all commands have in common that make a node of this machine.
 type setupFlags struct {
 	noStart bool
+	shift   time.Duration // of the clock, before anything else
 	wait    time.Duration
 	format  *Format
 	driver  setup.Driver // of the run

@@ -75,7 +75,10 @@ func (r *Recorder) step(e Ended) {
 		return
 	}
 	s := &r.now.Steps[r.ended]
-	r.ended++
+	if r.ended++; s.Kind == install.KindClock && e.Err == nil { // what was before is of another time
+		s.Begun = r.store.Time()
+		r.now.Begun = s.Begun
+	}
 	if s.State != plan.Unchanged || e.Err != nil {
 		r.close(s, e.Err)
 	}
