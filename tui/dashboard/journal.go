@@ -74,7 +74,7 @@ func (j *journal) stopped(s *sheet, p plan.Journal) {
 		s.field(j.ctx.T("Error"), p.Error, theme.Bad)
 	}
 	for _, a := range p.Advice {
-		s.say(theme.Strong, "  ", j.ctx.T("next: %s", j.ctx.T(a)))
+		s.say(theme.Strong, "  ", j.ctx.T("next: %s", j.ctx.Say(a)))
 	}
 	if len(p.Resume) > 0 {
 		s.field(j.ctx.T("Goes on with"), screen.Command{Args: p.Resume}.Line(), theme.Strong)
