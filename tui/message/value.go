@@ -84,11 +84,14 @@ var patterns = sync.OnceValue(func() []pattern {
 			continue
 		}
 		var form strings.Builder
-		words, at := 0, 0
+		words, at, any := 0, 0, `(.+?)`
+		if isWeak(english) {
+			any = figures
+		}
 		for _, span := range placeholder.FindAllStringIndex(english, -1) {
 			fixed := strings.ReplaceAll(english[at:span[0]], "%%", "%")
 			words += len(fixed)
-			form.WriteString(regexp.QuoteMeta(fixed) + shape(english[span[0]:span[1]]))
+			form.WriteString(regexp.QuoteMeta(fixed) + shape(english[span[0]:span[1]], any))
 			at = span[1]
 		}
 		words += len(english) - at
@@ -105,8 +108,23 @@ var shared = []string{"waiting for %s"}
 // placeholder is a verb, with its number where it has one.
 var placeholder = regexp.MustCompile(`%(\[\d+\])?[-+# 0]*[\d.]*[a-zA-Z]`)
 
-// shape is what a verb makes.
-func shape(verb string) string {
+// figures are values without words: numbers, units, addresses and paths.
+const figures = `((?:\S*[\d/]\S*|[KMGT]?i?B)(?: (?:\S*[\d/]\S*|[KMGT]?i?B))*)`
+
+// isWeak says whether a template has so few letters of its own that what any program prints may look like it.
+func isWeak(english string) bool {
+	const enough = 6
+	letters := 0
+	for _, r := range placeholder.ReplaceAllString(english, "") {
+		if r >= 'a' && r <= 'z' {
+			letters++
+		}
+	}
+	return letters < enough && !strings.Contains(english, "%q")
+}
+
+// shape is what a verb makes; a text is any.
+func shape(verb, any string) string {
 	switch verb[len(verb)-1] {
 	case 'd':
 		return `(-?\d+)`
@@ -115,5 +133,5 @@ func shape(verb string) string {
 	case 'q':
 		return `("[^"]*")`
 	}
-	return `(.+?)`
+	return any
 }

@@ -158,7 +158,7 @@ func TestSayFindsTheTemplate(t *testing.T) {
 			case 'f':
 				args[i] = 2.5 + float64(i)
 			default:
-				args[i] = "x" + strings.Repeat("y", i)
+				args[i] = "/x" + strings.Repeat("y", i)
 			}
 		}
 		if got, want := Chinese.Say(fmt.Sprintf(english, args...)), fmt.Sprintf(zh, args...); got != want {
@@ -174,6 +174,8 @@ func TestSay(t *testing.T) {
 		"waiting for containerd":        "等待 containerd",
 		"exit status 1; next try in 4s": "exit status 1；4s后重试",
 		"10.42.0.0/16 overlaps with 10.42.1.0/24 of interface eth1": "10.42.0.0/16 与接口的 10.42.1.0/24（eth1）重叠",
+		"bind: address already in use":                              "bind: address already in use",
+		"12.5 GiB in /var/lib/appliance":                            "12.5 GiB，位于 /var/lib/appliance",
 		"100% of it cannot be known":                                "100% of it cannot be known",
 		"two\nlines":                                                "two\nlines",
 	} {
