@@ -50,6 +50,12 @@ type joinFlags struct {
 }
 
 func newJoinCommand(env *Env) *cobra.Command {
+	cmd, _ := newJoin(env)
+	return cmd
+}
+
+// newJoin is the command, and what its flags are read into.
+func newJoin(env *Env) (*cobra.Command, *joinFlags) {
 	f := new(joinFlags)
 	cmd := &cobra.Command{
 		Use:     "join --token TOKEN",
@@ -84,7 +90,7 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.start(cmd.Context(), env) }
-	return cmd
+	return cmd, f
 }
 
 // start asks what was not given, where there is somebody to ask.
@@ -298,13 +304,19 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, own confi
 	if err != nil && facts.Hostname == "" {
 		return join.Application{}, err
 	}
+	return applicationOf(token, own, local, facts)
+}
+
+// applicationOf is what a machine with these facts applies with, where it reaches the site from local.
+func applicationOf(token join.Token, own config.Config, local netip.Addr, facts host.Facts) (join.Application, error) {
 	c := own
 	c.Node.Role = token.Role
 	if !c.Node.Address.IsValid() {
 		c.Node.Address = local
 	}
 	derived := config.Derived{}
-	if _, err = c.Validate(); err == nil {
+	_, err := c.Validate()
+	if err == nil {
 		derived, err = config.Derive(c, facts)
 	}
 	if err != nil {

@@ -59,7 +59,7 @@ func TestPrompts(t *testing.T) {
 		"?", "7", "", // what it is to be: help, no answer, the first
 		"My Plant", "factory", // the name: refused, taken
 		"<", "plant", "dmz", "<", "-", // back: another; the zone, back to its default
-		"2",    // three servers
+		"2",        // three servers
 		"", "", "", // name, address and directory
 		"", "192.0.2.100", "", "", "", "192.0.2.1", // domain, virtual addresses, networks, DNS
 		"1", "", "3", // the clock is right; approval, key
