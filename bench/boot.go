@@ -32,9 +32,9 @@ func (b *bench) firstBoot(ctx context.Context) error {
 	if err := b.host.Exec(ctx, deploy); err != nil {
 		return fmt.Errorf("deploy the sample: %w: %s", err, report.String())
 	}
-	client := b.lab.HTTPClientTo(b.host.Addr().String() + ":80")
+	client := b.hosts.HTTPClientTo(b.host.Addr().String() + ":80")
 	ask := func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hello.apps."+labName+".internal/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hello.apps."+b.lab+".internal/healthz", nil)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (b *bench) wayIn(ctx context.Context) (float64, error) {
 	var times []float64
 	for range b.runs {
 		begun := time.Now()
-		if err := exec.CommandContext(ctx, b.appliance, "lab", "exec", labName+"/"+b.host.Name(), "--", "true").Run(); err != nil {
+		if err := exec.CommandContext(ctx, b.appliance, "lab", "exec", b.lab+"/"+b.host.Name(), "--", "true").Run(); err != nil {
 			return 0, fmt.Errorf("run a program in the host: %w", err)
 		}
 		times = append(times, 1000*time.Since(begun).Seconds())
@@ -77,7 +77,7 @@ func (b *bench) openDashboard(ctx context.Context) (*shown, error) {
 		return nil, err
 	}
 	d := &shown{begun: time.Now()}
-	d.cmd = exec.CommandContext(ctx, executable, "lab", "exec", "--env", "LANG=C.UTF-8", labName+"/"+b.host.Name(), "--", "appliance", "dashboard")
+	d.cmd = exec.CommandContext(ctx, executable, "lab", "exec", "--env", "LANG=C.UTF-8", b.lab+"/"+b.host.Name(), "--", "appliance", "dashboard")
 	d.cmd.Env = append(os.Environ(), "TERM=xterm-256color")
 	if d.terminal, err = pty.StartWithSize(d.cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"islet/appliance/api"
@@ -25,19 +27,19 @@ type options struct {
 	settle    time.Duration // before memory is read
 	idle      time.Duration // over which processor time is averaged
 	record    string        // file to append the table to; empty for none
+	only      string        // the one measurement that is taken; empty for all
+	lab       string        // the name of the lab
 }
 
 // bench is a run in progress.
 type bench struct {
 	options
 	out    io.Writer
-	lab    *lab.Lab
+	hosts  *lab.Lab
 	host   *lab.Host
 	client *api.Client
 	table  table
 }
-
-const labName = "bench"
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	var o options
@@ -47,24 +49,32 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.DurationVar(&o.settle, "settle", time.Minute, "`time` of quiet before memory is read")
 	flags.DurationVar(&o.idle, "idle", 5*time.Minute, "`time` over which idle processor use is averaged")
 	flags.StringVar(&o.record, "record", "", "`file` to append the table to")
+	flags.StringVar(&o.only, "only", "", "take this `measurement` alone: "+strings.Join(names(), ", "))
+	flags.StringVar(&o.lab, "lab", "bench", "`name` of the lab")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if o.only != "" && !slices.Contains(names(), o.only) {
+		return fmt.Errorf("-only %s: there are %s", o.only, strings.Join(names(), ", "))
 	}
 	if o.appliance == "" {
 		return errors.New("which file? set APPLIANCE or give -appliance; `make bench` does")
 	}
 	b := &bench{options: o, out: out}
 	layout := lab.DefaultLayout()
-	if err := layout.Down(ctx, labName); err != nil && !errors.Is(err, lab.ErrNotFound) {
+	if err := layout.Down(ctx, o.lab); err != nil && !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
 	defer func() {
-		if b.lab != nil {
-			err = errors.Join(err, b.lab.Down(context.WithoutCancel(ctx)))
+		if b.hosts != nil {
+			err = errors.Join(err, b.hosts.Down(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.files, b.firstBoot, b.idleUse, b.dashboard, b.warmStarts, b.site, b.servers} {
-		if err := step(ctx); err != nil {
+	for _, m := range measurements() {
+		if o.only != "" && o.only != m.name && (m.name != "boot" || !needsHost(o.only)) {
+			continue
+		}
+		if err := m.take(b, ctx); err != nil {
 			return err
 		}
 	}
@@ -74,6 +84,31 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return b.table.appendTo(o.record)
 }
 
+// measurement is a part of a run.
+type measurement struct {
+	name string
+	take func(*bench, context.Context) error
+	host bool // looks at the host that boot has started
+}
+
+func measurements() []measurement {
+	return []measurement{
+		{"files", (*bench).files, false}, {"boot", (*bench).firstBoot, false}, {"idle", (*bench).idleUse, true},
+		{"dashboard", (*bench).dashboard, true}, {"warm", (*bench).warmStarts, true}, {"site", (*bench).site, false}, {"servers", (*bench).servers, false},
+	}
+}
+
+func names() (all []string) {
+	for _, m := range measurements() {
+		all = append(all, m.name)
+	}
+	return all
+}
+
+func needsHost(name string) bool {
+	return slices.ContainsFunc(measurements(), func(m measurement) bool { return m.name == name && m.host })
+}
+
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.out, "== "+format+"\n", args...)
 }
@@ -81,7 +116,7 @@ func (b *bench) say(format string, args ...any) {
 // boot makes the lab. Its first host runs the file as a server; others are bare, and run it once they have joined.
 func (b *bench) boot(ctx context.Context, hosts int, answers ...func(*config.Config)) error {
 	c := config.Default()
-	c.Site.Name = labName
+	c.Site.Name = b.lab
 	for _, set := range answers {
 		set(&c)
 	}
@@ -93,16 +128,16 @@ func (b *bench) boot(ctx context.Context, hosts int, answers ...func(*config.Con
 	if err != nil {
 		return err
 	}
-	spec := lab.Spec{Name: labName, Executable: executable, Subnet: netip.MustParsePrefix("10.77.0.0/24")}
+	spec := lab.Spec{Name: b.lab, Executable: executable, Subnet: netip.MustParsePrefix("10.77.0.0/24")}
 	for i := range hosts {
 		spec.Hosts = append(spec.Hosts, lab.HostSpec{Name: fmt.Sprintf("node%d", i+1), Boot: lab.Service{Args: []string{"appliance", "server"}}})
 	}
 	spec.Hosts[0].Files = map[string]lab.File{layout.Default().Config(): {Data: answer, Mode: 0o600}}
-	b.lab, err = lab.Up(ctx, spec, slog.New(slog.DiscardHandler))
+	b.hosts, err = lab.Up(ctx, spec, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	b.host = b.lab.Hosts()[0]
+	b.host = b.hosts.Hosts()[0]
 	b.client = clientOf(b.host)
 	return nil
 }

@@ -31,7 +31,7 @@ var virtualAPI = netip.MustParseAddr("10.77.0.100")
 // servers measures a site of three servers and two agents, and what its clients notice of a server's death.
 func (b *bench) servers(ctx context.Context) error {
 	b.say("a site of %d servers and %d agents", serverCount, fleetHosts-serverCount)
-	if err := b.lab.Down(ctx); err != nil {
+	if err := b.hosts.Down(ctx); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -44,7 +44,7 @@ func (b *bench) servers(ctx context.Context) error {
 	if err := poll(ctx, 3*time.Minute, "the first server", b.allReady); err != nil {
 		return err
 	}
-	hosts := b.lab.Hosts()
+	hosts := b.hosts.Hosts()
 	asServer, err := b.join(ctx, config.RoleServer, hosts[1:serverCount])
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (b *bench) failover(ctx context.Context, agent *lab.Host) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, failoverWatch)
 	defer stop()
-	balancer, address := newWriter(admin, "https://127.0.0.1:6443", agent.Dial), newWriter(admin, "https://"+virtualAPI.String()+":6443", b.lab.Dial)
+	balancer, address := newWriter(admin, "https://127.0.0.1:6443", agent.Dial), newWriter(admin, "https://"+virtualAPI.String()+":6443", b.hosts.Dial)
 	var writing sync.WaitGroup
 	writing.Go(func() { balancer.run(ctx, "balancer") })
 	writing.Go(func() { address.run(ctx, "address") })

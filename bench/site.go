@@ -18,7 +18,7 @@ const siteHosts = 3
 // with two cores the time of two at once says more about the cores.
 func (b *bench) site(ctx context.Context) error {
 	b.say("a site of %d machines", siteHosts)
-	if err := b.lab.Down(ctx); err != nil {
+	if err := b.hosts.Down(ctx); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -28,7 +28,7 @@ func (b *bench) site(ctx context.Context) error {
 	if err := poll(ctx, 3*time.Minute, "the server", b.allReady); err != nil {
 		return err
 	}
-	agents := b.lab.Hosts()[1:]
+	agents := b.hosts.Hosts()[1:]
 	mean, err := b.join(ctx, config.RoleAgent, agents)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func (b *bench) apiClient() (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.Dial = b.lab.Dial
+	config.Dial = b.hosts.Dial
 	config.Timeout, config.QPS = 2*time.Second, -1 // no limit: what is measured is the server
 	return kube.NewClient(config)
 }

@@ -19,6 +19,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -62,6 +63,10 @@ func (*node) Pods(context.Context) ([]Pod, error) {
 	return []Pod{{Namespace: "demo", Name: "web", State: "Running", Ready: 1, Total: 1, Created: now, Detail: secret}}, nil
 }
 
+func (*node) Plans() ([]plan.Journal, error) {
+	return []plan.Journal{{ID: "1-install", State: plan.Failed, Error: secret, Steps: []plan.Step{{Kind: "config", State: plan.Failed, Error: secret}}}}, nil
+}
+
 // secret is what a program may have printed.
 const secret = "password=hunter2hunter2"
 
@@ -76,6 +81,29 @@ func (n *node) Restart(name string) error {
 	n.restarted = append(n.restarted, name)
 	return nil
 }
+
+// far is a node that answers with its name.
+type far struct{ name string }
+
+func (*node) Other(name string) (Other, error) {
+	if name == "nobody" {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownNode, name)
+	}
+	return far{name}, nil
+}
+
+func (f far) Log(_ context.Context, name string, lines int, mark string) (tail.Part, error) {
+	return tail.Part{Lines: []string{f.name, name, fmt.Sprint(lines), mark}, Mark: "9"}, nil
+}
+
+func (f far) History(context.Context) (metric.History, error) {
+	return metric.History{Recent: []metric.Sample{{CPU: 0.25}}}, nil
+}
+
+func (f far) Events(context.Context) ([]component.Event, error) {
+	return []component.Event{{Component: f.name}}, nil
+}
+func (far) Close() {}
 
 func (n *node) StartAnew() { n.anew = true }
 

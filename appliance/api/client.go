@@ -14,6 +14,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -24,6 +25,7 @@ var ErrUnreachable = errors.New("the node daemon does not answer")
 type Client struct {
 	http   *http.Client
 	socket string
+	prefix string // of what is asked about a node
 }
 
 // NewClient returns a client of the daemon that listens on socket. Nothing is opened yet.
@@ -31,7 +33,15 @@ func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, socket: socket}
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, socket: socket, prefix: "/v1"}
+}
+
+// At asks the daemon of this machine, a server, about another node of the site: Events, History and Log of what this returns
+// are that node's. All else stays this machine's.
+func (c *Client) At(node string) *Client {
+	other := *c
+	other.prefix = "/v1/nodes/" + url.PathEscape(node)
+	return &other
 }
 
 // Status returns the node's status.
@@ -49,13 +59,13 @@ func (c *Client) Site(ctx context.Context) ([]Report, error) {
 // Events returns the newest component events, oldest first.
 func (c *Client) Events(ctx context.Context) ([]component.Event, error) {
 	var e []component.Event
-	return e, c.call(ctx, http.MethodGet, "/v1/events", &e)
+	return e, c.call(ctx, http.MethodGet, c.prefix+"/events", &e)
 }
 
 // History returns what the machine has used in the last hour and the last day.
 func (c *Client) History(ctx context.Context) (metric.History, error) {
 	var h metric.History
-	return h, c.call(ctx, http.MethodGet, "/v1/history", &h)
+	return h, c.call(ctx, http.MethodGet, c.prefix+"/history", &h)
 }
 
 // Log returns lines of the log of a component: the last ones, or where mark is one of an earlier part, those after it.
@@ -65,13 +75,19 @@ func (c *Client) Log(ctx context.Context, name string, lines int, mark string) (
 	if mark != "" {
 		query = url.Values{"after": {mark}}
 	}
-	return p, c.call(ctx, http.MethodGet, "/v1/components/"+url.PathEscape(name)+"/log?"+query.Encode(), &p)
+	return p, c.call(ctx, http.MethodGet, c.prefix+"/components/"+url.PathEscape(name)+"/log?"+query.Encode(), &p)
 }
 
 // Pods returns the pods of the site as Kubernetes knows them; on an agent those of this node.
 func (c *Client) Pods(ctx context.Context) ([]Pod, error) {
 	var p []Pod
 	return p, c.call(ctx, http.MethodGet, "/v1/pods", &p)
+}
+
+// Plans returns the journals of what was done to this machine, the newest first.
+func (c *Client) Plans(ctx context.Context) ([]plan.Journal, error) {
+	var p []plan.Journal
+	return p, c.call(ctx, http.MethodGet, "/v1/plans", &p)
 }
 
 // Restart asks for a restart of one component.

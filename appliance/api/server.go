@@ -15,6 +15,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -30,13 +31,31 @@ type Daemon interface {
 	ReadLog(name string, lines int, mark string) (tail.Part, error)
 	// Pods asks Kubernetes; it fails while that does not answer.
 	Pods(ctx context.Context) ([]Pod, error)
+	// Plans are the journals of what was done to this machine, the newest first.
+	Plans() ([]plan.Journal, error)
 	Restart(name string) error
 	Snapshot(ctx context.Context) (path string, err error)
 	// Rotate begins to give the site new authorities; it returns once the order is kept where all servers see it.
 	Rotate(ctx context.Context, o RotationOrder) error
+	// Other is another node of the site, or this one; an error says why it cannot be asked.
+	Other(name string) (Other, error)
 	// StartAnew makes the daemon stop and start again; it returns before that.
 	StartAnew()
 }
+
+// Other is a node that is asked about itself. Who has got one closes it.
+type Other interface {
+	Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error)
+	History(ctx context.Context) (metric.History, error)
+	Events(ctx context.Context) ([]component.Event, error)
+	Close()
+}
+
+// ErrUnknownNode is returned for a node that this one does not know, and ErrAgent on an agent, which knows of no other.
+var (
+	ErrUnknownNode = errors.New("this node does not know that one")
+	ErrAgent       = errors.New("an agent may ask no other node: do that on a server")
+)
 
 // failure is the body of an answer that is not 2xx.
 type failure struct {
@@ -89,16 +108,17 @@ func handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Events(), nil) })
 	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.History(), nil) })
 	mux.HandleFunc("GET /v1/components/{name}/log", func(w http.ResponseWriter, r *http.Request) {
-		lines, err := strconv.Atoi(r.FormValue("lines"))
-		if err != nil || lines < 1 {
-			lines = defaultLines
-		}
-		part, err := d.ReadLog(r.PathValue("name"), lines, r.FormValue("after"))
+		part, err := d.ReadLog(r.PathValue("name"), linesOf(r), r.FormValue("after"))
 		answer(w, part, err)
 	})
 	mux.HandleFunc("GET /v1/pods", func(w http.ResponseWriter, r *http.Request) {
 		pods, err := d.Pods(r.Context())
 		answer(w, pods, err)
+	})
+	handleOthers(mux, d)
+	mux.HandleFunc("GET /v1/plans", func(w http.ResponseWriter, _ *http.Request) {
+		plans, err := d.Plans()
+		answer(w, plans, err)
 	})
 	mux.HandleFunc("POST /v1/components/{name}/restart", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Restart(r.PathValue("name")))
@@ -122,10 +142,18 @@ func handler(d Daemon) http.Handler {
 	return mux
 }
 
+func linesOf(r *http.Request) int {
+	lines, err := strconv.Atoi(r.FormValue("lines"))
+	if err != nil || lines < 1 {
+		return defaultLines
+	}
+	return lines
+}
+
 func answer(w http.ResponseWriter, body any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
-	case errors.Is(err, component.ErrUnknown), errors.Is(err, ErrNoLog):
+	case errors.Is(err, component.ErrUnknown), errors.Is(err, ErrNoLog), errors.Is(err, ErrUnknownNode):
 		w.WriteHeader(http.StatusNotFound)
 		body = failure{err.Error()}
 	case err != nil:

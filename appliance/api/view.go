@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"islet/appliance/component"
+	"islet/appliance/plan"
 	"islet/appliance/redact"
 )
 
@@ -38,6 +39,10 @@ func viewHandler(d Daemon) http.Handler {
 		answer(w, events, nil)
 	})
 	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.History(), nil) })
+	mux.HandleFunc("GET /v1/plans", func(w http.ResponseWriter, _ *http.Request) {
+		plans, err := d.Plans()
+		answer(w, cleanPlans(r, plans), err)
+	})
 	mux.HandleFunc("GET /v1/pods", func(w http.ResponseWriter, q *http.Request) {
 		pods, err := d.Pods(q.Context())
 		pods = append([]Pod{}, pods...)
@@ -47,6 +52,19 @@ func viewHandler(d Daemon) http.Handler {
 		answer(w, pods, err)
 	})
 	return mux
+}
+
+// cleanPlans are journals without secrets in what has failed.
+func cleanPlans(r *redact.Redactor, plans []plan.Journal) []plan.Journal {
+	plans = append([]plan.Journal{}, plans...)
+	for i := range plans {
+		plans[i].Error = r.String(plans[i].Error)
+		plans[i].Steps = append([]plan.Step{}, plans[i].Steps...)
+		for k := range plans[i].Steps {
+			plans[i].Steps[k].Error = r.String(plans[i].Steps[k].Error)
+		}
+	}
+	return plans
 }
 
 // clean is a status without secrets in what other programs have said. The daemon's own lists stay as they are.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"islet/appliance/component"
+	"islet/appliance/plan"
 )
 
 // chatty is a daemon whose programs print secrets.
@@ -60,7 +61,7 @@ func TestViewTellsNoSecret(t *testing.T) {
 	if err != nil || status.Site != "plant" || status.Components[0].Reason == "" {
 		t.Errorf("%+v, %v", status, err)
 	}
-	for path, into := range map[string]any{"/v1/status": new(any), "/v1/site": new(any), "/v1/events": new(any), "/v1/history": new(any), "/v1/pods": new(any)} {
+	for path, into := range map[string]any{"/v1/status": new(any), "/v1/site": new(any), "/v1/events": new(any), "/v1/history": new(any), "/v1/pods": new(any), "/v1/plans": new(any)} {
 		if err := c.call(t.Context(), "GET", path, into); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -127,6 +128,10 @@ func TestHistoryLogAndPods(t *testing.T) {
 		if _, err := c.Log(t.Context(), name, 1, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	plans, err := c.Plans(t.Context())
+	if err != nil || len(plans) != 1 || plans[0].Steps[0].State != plan.Failed {
+		t.Errorf("%+v, %v", plans, err)
 	}
 	pods, err := c.Pods(t.Context())
 	if err != nil || len(pods) != 1 || !pods[0].OK() {

@@ -110,6 +110,9 @@ func newBackupKeyShowCommand(env *Env) *cobra.Command {
 func (f *installFlags) finishWithKey(ctx context.Context, env *Env, c config.Config, o install.Options, steps []install.Step) error {
 	report := installReport{Steps: steps}
 	_, err := backup.SiteRecipient(o.Target.Layout)
+	if c.Backup.Recipient != "" && c.Node.Role == config.RoleServer && errors.Is(err, backup.ErrNoKey) {
+		return f.finishWithRecipient(ctx, env, c, o, report)
+	}
 	if f.noKey || c.Node.Role != config.RoleServer || !errors.Is(err, backup.ErrNoKey) {
 		return f.finish(ctx, env, o, report)
 	}
@@ -125,4 +128,16 @@ func (f *installFlags) finishWithKey(ctx context.Context, env *Env, c config.Con
 		return err
 	}
 	return backup.SetSiteRecipient(o.Target.Layout, key.Recipient())
+}
+
+// finishWithRecipient is the same for a key that somebody has already: there is nothing to show.
+func (f *installFlags) finishWithRecipient(ctx context.Context, env *Env, c config.Config, o install.Options, report installReport) error {
+	recipient, err := backup.ParseRecipient(c.Backup.Recipient)
+	if err != nil {
+		return err
+	}
+	if err := f.finish(ctx, env, o, report); err != nil {
+		return err
+	}
+	return backup.SetSiteRecipient(o.Target.Layout, recipient)
 }

@@ -16,6 +16,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/host"
 	"islet/appliance/install"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/progress"
 	"islet/appliance/reset"
@@ -98,7 +99,7 @@ was written after the backup was made is lost. After an interruption run the sam
 	return cmd
 }
 
-func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
+func (f *restoreFlags) run(ctx context.Context, env *Env, path string) (err error) {
 	if err := requireRoot("make this machine a node"); err != nil {
 		return err
 	}
@@ -136,6 +137,8 @@ func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
 	if f.plan {
 		return env.Print(*f.format, report, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
+	record := f.record(env, options.Target.Layout, plan.Restore, f.again(path)...)
+	defer func() { endRecord(env, record, err) }()
 	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
 		return err
 	}
@@ -143,6 +146,17 @@ func (f *restoreFlags) run(ctx context.Context, env *Env, path string) error {
 		return Advise(err, "run the same command again: it goes on where it stopped; `appliance reset` takes back what was done")
 	}
 	return f.finish(ctx, env, options, report)
+}
+
+// again is the same command from any directory. The key itself is in none of its words.
+func (f *restoreFlags) again(path string) []string {
+	absolute := func(path string) string {
+		if full, err := filepath.Abs(path); err == nil && path != "-" {
+			return full
+		}
+		return path
+	}
+	return []string{"backup", "restore", absolute(path), "--key", absolute(f.key)}
 }
 
 // prepare refuses where the backup cannot be put back, and says what an installation has to do for it.

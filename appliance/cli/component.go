@@ -29,11 +29,13 @@ func newEventsCommand(env *Env) *cobra.Command {
 		Short:   "List every change of a component's state, with its reason",
 		Args:    cobra.NoArgs,
 		Long:    `Lists the newest changes of the components' states since the daemon started, oldest first.`,
-		Example: `  appliance component events -o json`,
+		Example: "  appliance component events -o json\n  appliance component events --node press2",
 	}
+	var node string
+	nodeFlag(cmd, &node)
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := daemon()
+		client, err := daemonOf(node)
 		if err != nil {
 			return err
 		}

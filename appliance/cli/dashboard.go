@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"islet/appliance/api"
 	"islet/appliance/layout"
+	"islet/appliance/plan"
 	"islet/systemd"
 	"islet/tui/dashboard"
 )
@@ -24,7 +26,7 @@ func newDashboardCommand(env *Env) *cobra.Command {
 		GroupID: groupLook,
 		Args:    cobra.NoArgs,
 		Long: `Shows the site on the terminal and goes on until q: what is wrong now with the next step, the nodes, the components with
-their logs, the pods, what happened, what the machine used, the certificates, and the machines that wait to be let in.
+their logs, the pods, what happened, what the machine used, the certificates, the machines that wait to be let in, and what was done to this one.
 It works while Kubernetes or the daemon is down, and says so. ? lists the keys of a page, c shows its command.
 
 Whatever it changes it does by the command that it shows. Without root rights it only looks, through the socket that
@@ -50,7 +52,7 @@ everybody on the machine may open. Where there is no screen it prints ` + "`appl
 		if shown.Run != nil {
 			shown.Enter = enterTyped
 		}
-		return show(cmd.Context(), shown, in, out, dashboard.New(shown, source), resident)
+		return show(cmd.Context(), shown, in, out, dashboard.New(shown, sight{source}), resident)
 	}
 	return cmd
 }
@@ -67,6 +69,20 @@ func lookThrough() (*api.Client, error) {
 		return api.NewClient(layout.Default().ViewSocket()), nil
 	}
 	return nil, err
+}
+
+// sight is what the dashboard sees: the daemon, and what is known of this machine without it.
+type sight struct{ *api.Client }
+
+// At implements dashboard.Source.
+func (s sight) At(node string) dashboard.Machine { return s.Client.At(node) }
+
+// Plans implements dashboard.Source. Root reads them from the disk: they are told of while no daemon runs.
+func (s sight) Plans(ctx context.Context) ([]plan.Journal, error) {
+	if os.Geteuid() == 0 {
+		return plan.List(planLayout())
+	}
+	return s.Client.Plans(ctx)
 }
 
 // enterTyped gives the terminal to a command of this program until it ends.

@@ -33,7 +33,7 @@ func TestDashboardProcess(t *testing.T) {
 		t.Fatal("no screen")
 	}
 	resident := os.Getenv("TEST_RESIDENT") != ""
-	if err := show(t.Context(), shown, in, out, dashboard.New(shown, api.NewClient(socket)), resident); err != nil {
+	if err := show(t.Context(), shown, in, out, dashboard.New(shown, sight{api.NewClient(socket)}), resident); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,11 +50,17 @@ type screenProcess struct {
 
 func startDashboard(t *testing.T, socket string, environ ...string) *screenProcess {
 	t.Helper()
+	return startDashboardAt(t, &pty.Winsize{Rows: 24, Cols: 80}, socket, environ...)
+}
+
+// startDashboardAt is that on a terminal which says that it is of this size.
+func startDashboardAt(t *testing.T, size *pty.Winsize, socket string, environ ...string) *screenProcess {
+	t.Helper()
 	p := &screenProcess{Cmd: exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run", "^TestDashboardProcess$"), ended: make(chan error, 1)}
 	p.Env = append(os.Environ(), "TERM=xterm-256color", "LANG=C.UTF-8", term.EnvPlain+"=", socketVariable+"="+socket)
 	p.Env = append(p.Env, environ...)
 	var err error
-	if p.terminal, err = pty.StartWithSize(p.Cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+	if p.terminal, err = pty.StartWithSize(p.Cmd, size); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.terminal.Close() })
@@ -126,6 +132,39 @@ func TestDashboardShowsTheDaemon(t *testing.T) {
 	serveNodeAt(t, &fakeNode{}, socket)
 	p.shows(t, "plant (hall-2)")
 	if _, err := p.terminal.WriteString("q"); err != nil {
+		t.Fatal(err)
+	}
+	p.ends(t)
+}
+
+// A serial line whose other end answers nothing at all gets screens of 80 by 24, in which every key works.
+func TestDashboardWithoutASize(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "api.sock")
+	serveNodeAt(t, &fakeNode{}, socket)
+	p := startDashboardAt(t, &pty.Winsize{}, socket, "TERM=vt100", "LANG=C")
+	p.shows(t, "\x1b[6n") // it asks, and nobody answers
+	p.shows(t, "plant (hall-2)")
+	rows, columns, err := pty.Getsize(p.terminal)
+	if err != nil || rows != 24 || columns != 80 {
+		t.Errorf("the terminal is taken for one of %d by %d, %v", columns, rows, err)
+	}
+	for _, k := range []struct{ key, shows string }{{"3", "Components"}, {"g", ""}, {"e", "Events"}, {"?", "draw anew"}} {
+		if _, err := p.terminal.WriteString(k.key); err != nil {
+			t.Fatal(err)
+		}
+		p.shows(t, k.shows)
+	}
+	p.mu.Lock()
+	drawn := p.drawn.String()
+	p.mu.Unlock()
+	for _, r := range drawn {
+		if r >= 0x80 {
+			t.Errorf("%q is sent to a terminal that knows ASCII", r)
+			break
+		}
+	}
+	if _, err := p.terminal.WriteString("\rq"); err != nil {
 		t.Fatal(err)
 	}
 	p.ends(t)

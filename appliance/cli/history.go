@@ -15,18 +15,21 @@ import (
 func newHistoryCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "history",
-		Short:   "Show what this machine has used: processors, memory, disk",
+		Short:   "Show what a machine has used: processors, memory, disk",
 		GroupID: groupLook,
 		Args:    cobra.NoArgs,
 		Long: `Shows the use of the processors, the memory and the disk with the state directory: the last hour minute by minute.
 With -o json also every 10 seconds of that hour, and the last 24 hours in steps of 5 minutes. The daemon keeps them in
-memory: they begin anew when it does.`,
+memory: they begin anew when it does. With --node it is that of another node, which is asked over port 9443.`,
 		Example: `  appliance history
+  appliance history --node press2
   appliance history -o json | jq '.day[].cpu'`,
 	}
+	var node string
+	nodeFlag(cmd, &node)
 	format := AddFormatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := daemon()
+		client, err := daemonOf(node)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"islet/appliance/fetch"
 	"islet/appliance/install"
 	"islet/appliance/layout"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/appliance/setup"
@@ -38,6 +39,7 @@ type installFlags struct {
 	force  bool
 	plan   bool
 	noKey  bool
+	clock  string // the time now, as it was typed
 	// answers is the answer file of a wizard; nil where none was asked.
 	answers []byte
 	asked   bool // by a wizard: the answers are of a person who can see what they replace
@@ -69,6 +71,7 @@ to every question. Nothing is downloaded. Without systemd it stops before the st
 	flags.BoolVar(&f.force, "force", false, "replace an installed answer file that differs")
 	flags.BoolVar(&f.plan, "plan", false, "print every side effect, and do nothing")
 	flags.BoolVar(&f.noKey, "no-recovery-key", false, "make no recovery key; one can be made later: appliance backup key create")
+	flags.StringVar(&f.clock, "clock", "", "set this machine's clock first: the `TIME` now in UTC, \"YYYY-MM-DD hh:mm\"")
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), env) }
 	return cmd
@@ -89,6 +92,13 @@ func (f *installFlags) run(ctx context.Context, env *Env) error {
 	if err := requireRoot("set up a node"); err != nil {
 		return err
 	}
+	if f.clock != "" {
+		at, err := wizard.ParseTime(f.clock)
+		if err != nil {
+			return Exit(CodeUsage, fmt.Errorf("--clock: %w", err))
+		}
+		f.shift = time.Until(at).Round(time.Second)
+	}
 	if in, ok := f.asks(env); ok {
 		return interview{env: env, begun: recall(), lines: f.lines, do: f.follow}.run(ctx, in)
 	}
@@ -107,12 +117,15 @@ func (f *installFlags) follow(ctx context.Context, env *Env, o wizard.Order, d s
 		return explainJoin(j.run(ctx, env, d))
 	}
 	now := *f
+	if o.Shift != 0 {
+		now.shift = o.Shift
+	}
 	now.asked, now.answers, now.noKey = true, o.Answers, f.noKey || o.NoKey // answers are nil where they are installed already
 	return now.carryOut(ctx, env, d)
 }
 
 // carryOut is an installation, whoever drives it.
-func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) error {
+func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) (err error) {
 	f.driver = d
 	if _, err := os.Stat(layout.Default().Joining()); err == nil && !f.plan {
 		return Exit(CodeExists, Advise(errors.New("this machine has been let in by a site and has not fetched everything yet"),
@@ -122,6 +135,7 @@ func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) e
 	if err != nil {
 		return err
 	}
+	options.Shift = f.shift
 	options.Force = f.force || f.asked && correctable(options.Target.Layout)
 	d.Tell(setup.Planning)
 	steps, err := install.NewPlan(ctx, options)
@@ -134,10 +148,12 @@ func (f *installFlags) carryOut(ctx context.Context, env *Env, d setup.Driver) e
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout}); err != nil {
+	if err := f.checkMachine(ctx, env, preflight.Input{Config: c, Layout: options.Target.Layout, Shift: f.shift}); err != nil {
 		return err
 	}
-	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
+	record := f.record(env, options.Target.Layout, plan.Install, "install")
+	defer func() { endRecord(env, record, err) }()
+	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config}); err != nil {
 		return err
 	}
 	f.begun = func() error {
@@ -191,6 +207,11 @@ func (f *installFlags) options(env *Env) (config.Config, install.Options, error)
 	if err == nil && c.Node.Role == config.RoleAgent && path != o.ConfigPath {
 		return c, o, Exit(CodeConfig, Advise(fmt.Errorf("%s: an agent is let in by a site that is there already", path),
 			"use `appliance join --token ...`, or make it node.role: server"))
+	}
+	if err == nil && c.Backup.Recipient != "" {
+		if _, err = backup.ParseRecipient(c.Backup.Recipient); err != nil {
+			return c, o, Exit(CodeConfig, Advise(fmt.Errorf("%s: backup.recipient: %w", path, err), "copy it as `appliance backup key show` prints it"))
+		}
 	}
 	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
 	return c, o, err

@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"islet/appliance/host"
+	"islet/appliance/layout"
 	"islet/appliance/setup"
 	"islet/appliance/wizard"
 	"islet/bundle"
@@ -70,6 +71,7 @@ func (i interview) look(ctx context.Context) host.Facts {
 	ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
 	defer cancel()
 	facts, _ := host.Gather(ctx)
+	facts.Volumes, _ = host.Volumes(ctx, layout.Default().StateDir)
 	return facts
 }
 
@@ -157,6 +159,6 @@ func afterInstall(sc *screen.Context) tea.Cmd {
 		if err != nil {
 			return screen.Replace(screen.NewNotice(sc, "The node is ready", err.Error()))()
 		}
-		return screen.Replace(dashboard.New(sc, source))()
+		return screen.Replace(dashboard.New(sc, sight{source}))()
 	}
 }

@@ -3,6 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"islet/appliance/config"
 	"islet/appliance/install"
+	"islet/appliance/join"
 	"islet/appliance/layout"
 	"islet/appliance/reset"
 	"islet/appliance/setup"
@@ -36,18 +40,19 @@ func TestThreeFaces(t *testing.T) {
 	const head = "apiVersion: " + config.APIVersion + "\nkind: " + config.Kind + "\n"
 	for name, s := range map[string]scenario{
 		"all defaults": {
-			keys:  strings.Fields(strings.Repeat("enter ", 12)),
-			lines: make([]string, 12),
+			keys:  strings.Fields(strings.Repeat("enter ", 14)),
+			lines: make([]string, 14),
 			file:  head,
 		},
 		"three servers": {
 			keys: []string{
 				"enter", "My Plant", "enter", "ctrl+u", "plant", "enter", "dmz", "esc", "enter", "enter", // refused, taken, back and forth
-				"2", "enter", "enter", "enter",
+				"2", "enter", "enter", "enter", "enter",
 				"enter", "192.0.2.100", "enter", "enter", "enter", "enter", "192.0.2.1, 192.0.2.2", "enter",
-				"1", "enter", "2", "enter",
+				"2", "enter", "2026-05-17 09:30", "enter", "esc", "esc", "1", "enter", // the clock is wrong, and then it is not
+				"1", "enter", "3", "enter",
 			},
-			lines: []string{"", "My Plant", "plant", "<", "", "dmz", "2", "", "", "", "192.0.2.100", "", "", "", "192.0.2.1, 192.0.2.2", "1", "2"},
+			lines: []string{"", "My Plant", "plant", "<", "", "dmz", "2", "", "", "", "", "192.0.2.100", "", "", "", "192.0.2.1, 192.0.2.2", "2", "today", "2026-05-17 09:30", "<", "<", "1", "1", "3"},
 			file: head + `site: {name: plant, zone: dmz, requireApproval: true}
 network:
   dns: [192.0.2.1, 192.0.2.2]
@@ -83,6 +88,87 @@ datastore: {store: etcd}
 			}
 		})
 	}
+}
+
+// TestThreeFacesJoin is the same for a join, whose third face are the flags: what is applied for, and what would be done.
+func TestThreeFacesJoin(t *testing.T) {
+	t.Parallel()
+	made, err := join.NewToken(config.RoleServer, join.Pin{}, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.10:9443")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := made.String()
+	for name, c := range map[string]struct{ keys, lines, flags []string }{
+		"as it is":      {[]string{"2", "enter", token, "enter", "enter", "enter"}, []string{"2", token, "", ""}, []string{"--token", token}},
+		"another name":  {[]string{"2", "enter", "islet-x", "enter", "ctrl+u", token, "enter", "ctrl+u", "press2", "enter", "esc", "enter", "enter"}, []string{"2", "islet-x", token, "press2", "<", "", ""}, []string{"--token", token, "--name", "press2"}},
+		"this address":  {[]string{"2", "enter", token, "enter", "enter", "1", "enter"}, []string{"2", token, "", "1"}, []string{"--token", token, "--address", "192.0.2.11"}},
+		"out of detour": {[]string{"enter", "plant", "enter", "esc", "esc", "2", "enter", token, "enter", "enter", "enter"}, []string{"", "plant", "<", "<", "2", token, "", ""}, []string{"--token", token}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, seen, err := answerPrompts(t, c.lines...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, seen)
+			}
+			byLines, err := w.Order()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := application(t, c.flags)
+			for face, o := range map[string]wizard.Order{"screens": orderByKeys(t, c.keys), "prompts": byLines} {
+				if !o.Join || o.Token != token {
+					t.Fatalf("by %s: %+v", face, o)
+				}
+				if got := application(t, []string{"--token", o.Token, "--name", o.Name, "--address", o.Address}); got != want {
+					t.Errorf("by %s:\n%s\nby flags:\n%s", face, got, want)
+				}
+			}
+		})
+	}
+}
+
+// application is what a machine would apply with, the answer file that the site would give it, and the plan.
+func application(t *testing.T, flags []string) string {
+	t.Helper()
+	cmd, f := newJoin(NewEnv(Stdio{}))
+	if err := cmd.ParseFlags(flags); err != nil {
+		t.Fatal(err)
+	}
+	own, err := f.own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := f.readToken(t.Context(), NewEnv(Stdio{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := applicationOf(token, own, netip.MustParseAddr("192.0.2.11"), wizardMachine())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	c.Node = config.Node{Name: a.Node, Address: a.Address, Role: a.Role, Labels: a.Labels, Taints: a.Taints}
+	answers, err := config.Marshal(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := install.NewPlan(t.Context(), install.Options{
+		Source: "/proc/self/exe", Config: answers, ConfigPath: "/no/etc/config.yaml", Start: true, Site: &install.Site{Name: "plant"},
+		Target: reset.Target{Layout: layout.Layout{EtcDir: "/no/etc", StateDir: "/no/state"}}, Machine: install.Machine{Executable: "/no/bin/appliance"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s\n%s\n", text, answers)
+	if err := printInstallPlan(&out, steps); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 // orderByKeys types at the screens until they order something.

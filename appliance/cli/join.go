@@ -18,6 +18,7 @@ import (
 	"islet/appliance/install"
 	"islet/appliance/join"
 	"islet/appliance/kubelet"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/appliance/setup"
@@ -33,11 +34,19 @@ type joinFlags struct {
 	pool    string
 	config  string
 	plan    bool
-	patient time.Duration
-	fetched *fetch.Result // what it took, where this file is not whole
+	// setClock agrees to a clock that is set to the site's.
+	setClock bool
+	patient  time.Duration
+	fetched  *fetch.Result // what it took, where this file is not whole
 }
 
 func newJoinCommand(env *Env) *cobra.Command {
+	cmd, _ := newJoin(env)
+	return cmd
+}
+
+// newJoin is the command, and what its flags are read into.
+func newJoin(env *Env) (*cobra.Command, *joinFlags) {
 	f := new(joinFlags)
 	cmd := &cobra.Command{
 		Use:     "join --token TOKEN",
@@ -68,10 +77,11 @@ leaves nothing behind, and the token can be used again. So it can after an inter
 	flags.StringVar(&f.config, "config", "", "answer `FILE` of which node, kubelet, logs and paths count; the rest is the site's")
 	flags.StringVar(&f.pool, "pool", "", "`NAME` of the group of machines that the node belongs to")
 	flags.BoolVar(&f.plan, "plan", false, "check everything, print every side effect, and do nothing")
+	flags.BoolVar(&f.setClock, "set-clock", false, "set this machine's clock to the site's, where they differ")
 	flags.DurationVar(&f.patient, "approval-wait", time.Hour, "wait this `long` where somebody has to approve")
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.start(cmd.Context(), env) }
-	return cmd
+	return cmd, f
 }
 
 // start asks what was not given, where there is somebody to ask.
@@ -99,10 +109,12 @@ func (f *joinFlags) follow(ctx context.Context, env *Env, o wizard.Order, d setu
 }
 
 // lines is what writes of a join line by line. The token is the consent.
-func (f *joinFlags) lines(env *Env) setup.Driver { return &lines{env: env, format: *f.format} }
+func (f *joinFlags) lines(env *Env) setup.Driver {
+	return &lines{env: env, format: *f.format, setsClock: f.setClock}
+}
 
 // run is a join, whoever drives it.
-func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) error {
+func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) (err error) {
 	f.driver = d
 	token, err := f.readToken(ctx, env)
 	if err != nil {
@@ -165,7 +177,9 @@ func (f *joinFlags) run(ctx context.Context, env *Env, d setup.Driver) error {
 	if f.plan {
 		return env.Print(*f.format, installReport{Steps: steps}, func(w io.Writer) error { return printInstallPlan(w, steps) })
 	}
-	if err := d.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config, Join: true}); err != nil {
+	record := f.record(env, options.Target.Layout, plan.Join, "join")
+	defer func() { endRecord(env, record, err) }()
+	if err := f.driver.Ask(ctx, setup.Plan{Steps: steps, Answers: options.Config, Join: true}); err != nil {
 		return err
 	}
 	if err := f.do(ctx, steps); err != nil {
@@ -205,10 +219,35 @@ func (f *joinFlags) knock(ctx context.Context, env *Env, token join.Token) (*joi
 		client.Close()
 		return nil, hello, adviseCopy(err, hello)
 	}
-	if client.Skew.Abs() > join.SkewWarning {
-		f.note("the clock of this machine is %s; it can be set with: %s", join.Behind(client.Skew), setClock(client.Skew))
+	if err := f.agreeOnTime(ctx, client, host.ShiftClock); err != nil {
+		client.Close()
+		return nil, hello, err
 	}
 	return client, hello, Advise(join.CheckClock(client.Skew), "set this machine's clock: "+setClock(client.Skew))
+}
+
+// agreeOnTime sets this machine's clock to the site's, where it is off and somebody wants that.
+func (f *joinFlags) agreeOnTime(ctx context.Context, client *join.Client, shift func(time.Duration) error) error {
+	if client.Skew.Abs() <= join.SkewWarning {
+		return nil
+	}
+	err := setup.ErrDecline
+	if !f.plan {
+		err = f.driver.Ask(ctx, setup.Skew{Ahead: client.Skew})
+	}
+	switch {
+	case errors.Is(err, setup.ErrDecline):
+		f.note("the clock of this machine is %s; it can be set with: %s", join.Behind(client.Skew), setClock(client.Skew))
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := shift(client.Skew); err != nil {
+		return Advise(err, "set it by hand, then run the same command again: "+setClock(client.Skew))
+	}
+	f.note("the clock of this machine was %s, and is set", join.Behind(client.Skew))
+	client.Skew = 0
+	return nil
 }
 
 // adviseCopy tells where the right file is.
@@ -256,13 +295,19 @@ func (f *joinFlags) application(ctx context.Context, token join.Token, own confi
 	if err != nil && facts.Hostname == "" {
 		return join.Application{}, err
 	}
+	return applicationOf(token, own, local, facts)
+}
+
+// applicationOf is what a machine with these facts applies with, where it reaches the site from local.
+func applicationOf(token join.Token, own config.Config, local netip.Addr, facts host.Facts) (join.Application, error) {
 	c := own
 	c.Node.Role = token.Role
 	if !c.Node.Address.IsValid() {
 		c.Node.Address = local
 	}
 	derived := config.Derived{}
-	if _, err = c.Validate(); err == nil {
+	_, err := c.Validate()
+	if err == nil {
 		derived, err = config.Derive(c, facts)
 	}
 	if err != nil {

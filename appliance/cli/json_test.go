@@ -29,6 +29,7 @@ import (
 	"islet/appliance/manual"
 	"islet/appliance/metric"
 	"islet/appliance/paas/v1alpha1"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/reset"
 	"islet/bundle"
@@ -119,6 +120,8 @@ func jsonOutputs() map[string][]reflect.Type {
 		"order resume":       of(reflect.TypeFor[orderView]()),
 		"order rollback":     of(reflect.TypeFor[orderView]()),
 		"order show":         of(reflect.TypeFor[orderView]()),
+		"plan list":          of(reflect.TypeFor[[]plan.Journal]()),
+		"plan show":          of(reflect.TypeFor[plan.Journal]()),
 		"preflight":          of(reflect.TypeFor[preflight.Report]()),
 		"readdress":          of(reflect.TypeFor[readdressing]()),
 		"registry user add":  of(reflect.TypeFor[registryUser]()),

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"islet/appliance/install"
+	"islet/appliance/join"
 	"islet/appliance/preflight"
 	"islet/appliance/progress"
 	"islet/appliance/setup"
@@ -22,6 +23,8 @@ type lines struct {
 	confirms bool // the plan
 	yes      bool // it was confirmed already
 	advice   string
+	// setsClock is the answer to whether the clock is to be set.
+	setsClock bool
 
 	what string // of the task
 	task *progress.Task
@@ -72,16 +75,60 @@ func (l *lines) Ask(ctx context.Context, q setup.Question) error {
 		return l.checked(q.Report)
 	case setup.Plan:
 		return l.confirm(ctx, q.Steps)
+	case setup.Skew:
+		return l.skew(ctx, q)
 	case setup.Wait:
 		return l.decline(q.Unmanaged)
 	case setup.Key:
 		if l.format != FormatText {
 			return nil // it is part of the report
 		}
-		_, err := fmt.Fprintf(l.env.Stdio.Out, "\n"+keyWarning+"%s\n", q.Site, q.Recipient, q.Secret)
-		return err
+		return l.reveal(ctx, q)
 	}
 	return nil
+}
+
+// reveal shows the recovery key. A person who was asked before is asked to say that it is written down.
+func (l *lines) reveal(ctx context.Context, k setup.Key) error {
+	if _, err := fmt.Fprintf(l.env.Stdio.Out, "\n"+keyWarning+"%s\n", k.Site, k.Recipient, k.Secret); err != nil {
+		return err
+	}
+	in, person := terminal(l.env)
+	if !person || l.yes || !l.confirms {
+		return nil
+	}
+	return confirmSaved(func() (string, error) {
+		fmt.Fprint(l.env.Stdio.Err, "\nType "+savedWord+" when it is written down: ")
+		return readLine(ctx, in)
+	})
+}
+
+// savedWord says that the key is written down, on screens, too.
+const savedWord = "saved"
+
+// confirmSaved asks until the word is there.
+func confirmSaved(ask func() (string, error)) error {
+	for {
+		if answer, err := ask(); err != nil || answer == savedWord {
+			return err
+		}
+	}
+}
+
+// skew asks whether the clock is to be set, where there is somebody to ask.
+func (l *lines) skew(ctx context.Context, q setup.Skew) error {
+	in, person := terminal(l.env)
+	switch {
+	case l.setsClock:
+		return nil
+	case !person || l.format != FormatText:
+		return setup.ErrDecline
+	}
+	answer, err := ask(ctx, l.env, in, "The clock of this machine is "+join.Behind(q.Ahead)+". Set it to the site's? [y/N] ")
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = setup.ErrDecline
+	}
+	return err
 }
 
 // checked shows everything where something failed, else what is worth knowing.

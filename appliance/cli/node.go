@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
 	"islet/appliance/api"
 	"islet/appliance/config"
 	"islet/appliance/layout"
@@ -28,6 +30,21 @@ func daemon() (*api.Client, error) {
 		return nil, err
 	}
 	return api.NewClient(l.APISocket()), nil
+}
+
+// daemonOf is a client for what a node tells of itself: this one, or with a name another of the site, by way of this server.
+func daemonOf(node string) (*api.Client, error) {
+	client, err := daemon()
+	if err == nil && node != "" {
+		client = client.At(node)
+	}
+	return client, err
+}
+
+// nodeFlag names the node that a command is about.
+func nodeFlag(cmd *cobra.Command, node *string) {
+	cmd.Flags().StringVar(node, "node", "", "`NAME` of another node of the site, asked by way of this server (default: this node)")
+	_ = cmd.RegisterFlagCompletionFunc("node", completeNodes)
 }
 
 // explainDaemon tells an operator how to get a silent daemon back.

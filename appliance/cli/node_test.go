@@ -23,6 +23,7 @@ import (
 	"islet/appliance/layout"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/appliance/vip"
 	"islet/bundle/bundletest"
@@ -119,6 +120,8 @@ func (*fakeNode) ReadLog(name string, lines int, mark string) (tail.Part, error)
 }
 
 func (*fakeNode) Events() []component.Event                       { return nil }
+func (*fakeNode) Plans() ([]plan.Journal, error)                  { return nil, nil }
+func (*fakeNode) Other(string) (api.Other, error)                 { return nil, api.ErrAgent }
 func (*fakeNode) StartAnew()                                      {}
 func (*fakeNode) Rotate(context.Context, api.RotationOrder) error { return nil }
 

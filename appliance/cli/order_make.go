@@ -62,7 +62,7 @@ in the one before, for as long as the environment asks, and comes from there as 
 			return err
 		}
 		spec := v1alpha1.OrderSpec{Release: args[1]}
-		if spec.Application, err = applicationOf(cmd.Context(), args[0], args[1]); err != nil {
+		if spec.Application, err = releasedOf(cmd.Context(), args[0], args[1]); err != nil {
 			return err
 		}
 		return makeOrder(cmd.Context(), env, c, f, args[0], spec)
@@ -70,8 +70,8 @@ in the one before, for as long as the environment asks, and comes from there as 
 	return cmd
 }
 
-// applicationOf finds the application of a release, here or in any environment of the same tenant.
-func applicationOf(ctx context.Context, environment, release string) (string, error) {
+// releasedOf finds the application of a release, here or in any environment of the same tenant.
+func releasedOf(ctx context.Context, environment, release string) (string, error) {
 	c, err := openPlatform()
 	if err != nil {
 		return "", err

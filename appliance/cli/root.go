@@ -42,6 +42,7 @@ func commands() []func(*Env) *cobra.Command {
 		newStatusCommand,
 		newDashboardCommand,
 		newHistoryCommand,
+		newPlanCommand,
 		newDoctorCommand,
 		newSupportBundleCommand,
 		newComponentCommand,

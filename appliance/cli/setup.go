@@ -14,6 +14,7 @@ import (
 	"islet/appliance/host"
 	"islet/appliance/install"
 	"islet/appliance/layout"
+	"islet/appliance/plan"
 	"islet/appliance/preflight"
 	"islet/appliance/setup"
 )
@@ -21,6 +22,7 @@ import (
 // setup is what all commands have in common that make a node of this machine.
 type setupFlags struct {
 	noStart bool
+	shift   time.Duration // of the clock, before anything else
 	wait    time.Duration
 	format  *Format
 	driver  setup.Driver // of the run
@@ -107,6 +109,20 @@ func inspectMachine(ctx context.Context, env *Env, in preflight.Input) (prefligh
 	in.Build, _ = time.Parse(time.RFC3339, env.Build.Date) // zero when the build was not stamped
 	report := preflight.Run(ctx, preflight.Checks(in), preflightDeadline)
 	return report, ctx.Err()
+}
+
+// record keeps a journal of what follows, in the store of the machine that it is done to. The caller ends it.
+func (f *setupFlags) record(env *Env, l layout.Layout, kind plan.Kind, resume ...string) *setup.Recorder {
+	r := setup.Record(f.driver, plan.Store{Layout: l}, kind, env.Build.Version, resume...)
+	f.driver = r
+	return r
+}
+
+// endRecord ends a journal with what its plan came to.
+func endRecord(env *Env, r *setup.Recorder, err error) {
+	if lost := r.Close(err, collectAdvice(err, nil)...); lost != nil {
+		env.Logger().Warn("the journal of this plan is not kept", "error", lost)
+	}
 }
 
 // finish waits for the node, where something has started it.

@@ -30,14 +30,14 @@ func answerPrompts(t *testing.T, lines ...string) (*wizard.Wizard, string, error
 
 func TestPromptsNeedOnlyEnter(t *testing.T) {
 	t.Parallel()
-	w, seen, err := answerPrompts(t, make([]string, 12)...)
+	w, seen, err := answerPrompts(t, make([]string, 14)...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, seen)
 	}
 	if file, err := w.File(); err != nil || strings.Count(string(file), "\n") != 2 {
 		t.Errorf("%v\n%s", err, file)
 	}
-	if !strings.Contains(seen, "Name of this machine [press1]: ") || !strings.Contains(seen, "[6 of 6]") {
+	if !strings.Contains(seen, "Name of this machine [press1]: ") || !strings.Contains(seen, "[8 of 8]") {
 		t.Error(seen)
 	}
 }
@@ -59,10 +59,10 @@ func TestPrompts(t *testing.T) {
 		"?", "7", "", // what it is to be: help, no answer, the first
 		"My Plant", "factory", // the name: refused, taken
 		"<", "plant", "dmz", "<", "-", // back: another; the zone, back to its default
-		"2",    // three servers
-		"", "", // name and address
+		"2",        // three servers
+		"", "", "", // name, address and directory
 		"", "192.0.2.100", "", "", "", "192.0.2.1", // domain, virtual addresses, networks, DNS
-		"", "2", // approval, key
+		"1", "", "3", // the clock is right; approval, key
 	)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, seen)

@@ -145,9 +145,10 @@ type Snapshots struct {
 // Backup bounds the backups of each server, on that server and on each node that copies them. The newest verified one is
 // never deleted.
 type Backup struct {
-	Interval Duration `yaml:"interval" min:"10m" max:"720h" doc:"Time between two backups of a server."`
-	Keep     int      `yaml:"keep" min:"1" max:"1000" doc:"Number of backups of each server that each node keeps."`
-	MaxBytes Size     `yaml:"maxBytes" min:"64Mi" doc:"Space that the backups of one server may take on each node; the oldest go first. Copies also leave kubelet.eviction.disk free."`
+	Interval  Duration `yaml:"interval" min:"10m" max:"720h" doc:"Time between two backups of a server."`
+	Keep      int      `yaml:"keep" min:"1" max:"1000" doc:"Number of backups of each server that each node keeps."`
+	Recipient string   `yaml:"recipient" format:"recipient" empty:"the installation makes a recovery key and shows it once" doc:"Public half of a recovery key that the site has already, age1...; counts when the site's first server is installed."`
+	MaxBytes  Size     `yaml:"maxBytes" min:"64Mi" doc:"Space that the backups of one server may take on each node; the oldest go first. Copies also leave kubelet.eviction.disk free."`
 }
 
 // Gateway is the ingress of applications.

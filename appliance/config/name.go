@@ -47,10 +47,14 @@ type format struct {
 	advice  string
 }
 
+// recipientForm is what age writes: Bech32 of a key of X25519.
+var recipientForm = regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`)
+
 // formats are the values of the format tag.
 var formats = map[string]format{
-	"label":    {isLabel, "not a DNS label", "use lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends"},
-	"domain":   {isDomain, "not a DNS domain", "use lower-case labels joined by dots, such as apps.site.internal"},
-	"database": {isDatabase, "not where a database is", "write it as postgres://USER@HOST:PORT/DATABASE or mysql://USER@tcp(HOST:PORT)/DATABASE"},
-	"path":     {isCleanPath, "not a clean absolute path", "start it with /, without .., double or trailing slashes, and not / itself"},
+	"recipient": {recipientForm.MatchString, "not the public half of a recovery key", "copy it as `appliance backup key show` prints it: age1 and 58 letters and digits"},
+	"label":     {isLabel, "not a DNS label", "use lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends"},
+	"domain":    {isDomain, "not a DNS domain", "use lower-case labels joined by dots, such as apps.site.internal"},
+	"database":  {isDatabase, "not where a database is", "write it as postgres://USER@HOST:PORT/DATABASE or mysql://USER@tcp(HOST:PORT)/DATABASE"},
+	"path":      {isCleanPath, "not a clean absolute path", "start it with /, without .., double or trailing slashes, and not / itself"},
 }

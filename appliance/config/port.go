@@ -23,7 +23,8 @@ func (c Config) Ports() []Port {
 		{Number: 10256, Protocol: "tcp", Purpose: "kube-proxy health", Loopback: true},
 	}
 	if c.Node.Role == RoleAgent {
-		ports = append(ports, Port{Number: 6443, Protocol: "tcp", Purpose: "way to the Kubernetes API", Loopback: true})
+		ports = append(ports, Port{Number: 6443, Protocol: "tcp", Purpose: "way to the Kubernetes API", Loopback: true},
+			Port{Number: 9443, Protocol: "tcp", Purpose: "node API, for servers"})
 	} else {
 		ports = append(ports,
 			Port{Number: 6443, Protocol: "tcp", Purpose: "Kubernetes API"},

@@ -26,6 +26,8 @@ type Facts struct {
 	Features       Features       `json:"features"`
 	Virtualization Virtualization `json:"virtualization"`
 	LSM            []string       `json:"lsm,omitempty"` // active security modules, such as apparmor, selinux
+	// Volumes are there where somebody has asked for them: Gather measures no disks.
+	Volumes []Volume `json:"-"`
 }
 
 // Route is the way out of the machine.

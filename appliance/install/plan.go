@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"islet/appliance/host"
 	"islet/appliance/reset"
 	"islet/bundle"
 	"islet/systemd"
@@ -20,6 +22,7 @@ type Kind string
 
 // The kinds of steps, in their order.
 const (
+	KindClock      Kind = "clock"
 	KindJournal    Kind = "journal"
 	KindExecutable Kind = "executable"
 	KindIdentity   Kind = "identity"
@@ -50,6 +53,8 @@ type Options struct {
 	ConfigPath string
 	Force      bool // replace another configuration; the old one is kept beside it
 	Start      bool
+	// Shift is by how much the machine's clock is set on, or back; 0 leaves it alone.
+	Shift time.Duration
 	// Site lets the machine into a site that is there already; nil for the first node of a site.
 	Site *Site
 	// Fetch makes Source of what the site has, for a machine whose file is not whole; nil where Source is there.
@@ -94,14 +99,16 @@ type Machine struct {
 	// Systemd says whether systemd runs here. Control is systemctl; Active asks whether the service runs.
 	Systemd bool
 	Control func(ctx context.Context, args ...string) error
-	Active  func(ctx context.Context) bool
+	// ShiftClock sets the clock.
+	ShiftClock func(time.Duration) error
+	Active     func(ctx context.Context) bool
 }
 
 // ThisMachine is the real one.
 func ThisMachine() Machine {
 	return Machine{
 		Executable: systemd.Executable, Unit: systemd.UnitPath, Link: systemd.LinkPath, ConsoleLink: systemd.ConsoleLink,
-		Systemd: systemd.Running(), Control: systemd.Control, Active: systemd.Active,
+		Systemd: systemd.Running(), Control: systemd.Control, Active: systemd.Active, ShiftClock: host.ShiftClock,
 	}
 }
 
@@ -109,7 +116,7 @@ func ThisMachine() Machine {
 func NewPlan(ctx context.Context, o Options) ([]Step, error) {
 	var p planner
 	p.options = o
-	order := []func(context.Context) error{p.journal, p.executable, p.identity, p.restore, p.config, p.unit, p.service}
+	order := []func(context.Context) error{p.clock, p.journal, p.executable, p.identity, p.restore, p.config, p.unit, p.service}
 	if o.Fetch != nil { // which only a node may
 		order = []func(context.Context) error{p.journal, p.identity, p.fetch, p.fetched, p.config, p.unit, p.service}
 	}
@@ -159,7 +166,18 @@ func (p *planner) changes(kind Kind) bool {
 	return false
 }
 
-// journal comes first: reset removes what was not here before this step.
+// clock comes before everything that has a date.
+func (p *planner) clock(context.Context) error {
+	if shift := p.options.Shift; shift != 0 {
+		to := time.Now().Add(shift).UTC().Format("2006-01-02 15:04")
+		p.add(KindClock, "to "+to+" UTC", "set this machine's clock, and that of its board", false, func(context.Context) error {
+			return p.options.Machine.ShiftClock(shift)
+		})
+	}
+	return nil
+}
+
+// journal comes before all that reset takes back: reset removes what was not here before this step.
 func (p *planner) journal(context.Context) error {
 	o := p.options
 	_, err := reset.ReadJournal(o.Target.Layout)

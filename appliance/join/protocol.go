@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"islet/appliance/api"
+	"islet/appliance/component"
 	"islet/appliance/config"
 	"islet/bundle"
 )
@@ -146,6 +148,9 @@ var failures = []struct {
 	{"bad-request", ErrBadRequest, http.StatusBadRequest},
 	{"no-identity", ErrNoIdentity, http.StatusUnauthorized},
 	{"no-backup", ErrNoBackup, http.StatusNotFound},
+	{"not-server", ErrNotServer, http.StatusForbidden},
+	{"unknown-component", component.ErrUnknown, http.StatusNotFound},
+	{"no-log", api.ErrNoLog, http.StatusNotFound},
 	{"other-bundle", ErrOtherBundle, http.StatusNotFound},
 	{"unknown-blob", bundle.ErrNotFound, http.StatusNotFound},
 }

@@ -97,43 +97,43 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%+v: %v, want %v", c, err, want)
 		}
 	}
-	is(Caller{"press2", first}, ErrNotMember)
+	is(Caller{Name: "press2", Key: first}, ErrNotMember)
 	if err := m.Put(t.Context(), Member{Name: "press2", Keys: []Key{first}}); err != nil {
 		t.Fatal(err)
 	}
-	is(Caller{"press2", first}, nil)
-	is(Caller{"press2", second}, ErrNotMember)
+	is(Caller{Name: "press2", Key: first}, nil)
+	is(Caller{Name: "press2", Key: second}, ErrNotMember)
 	// Renewal: the last few keys stay good, for an answer may be lost.
 	for _, next := range []Key{"k1", "k2", second} {
-		if err := m.AddKey(t.Context(), Caller{"press2", first}, next); err != nil {
+		if err := m.AddKey(t.Context(), Caller{Name: "press2", Key: first}, next); err != nil {
 			t.Fatal(err)
 		}
 	}
-	is(Caller{"press2", first}, nil)
-	is(Caller{"press2", second}, nil)
-	if err := m.AddKey(t.Context(), Caller{"press2", second}, "k4"); err != nil {
+	is(Caller{Name: "press2", Key: first}, nil)
+	is(Caller{Name: "press2", Key: second}, nil)
+	if err := m.AddKey(t.Context(), Caller{Name: "press2", Key: second}, "k4"); err != nil {
 		t.Fatal(err)
 	}
-	is(Caller{"press2", first}, ErrNotMember)
-	if err := m.AddKey(t.Context(), Caller{"press2", first}, "k5"); !errors.Is(err, ErrNotMember) {
+	is(Caller{Name: "press2", Key: first}, ErrNotMember)
+	if err := m.AddKey(t.Context(), Caller{Name: "press2", Key: first}, "k5"); !errors.Is(err, ErrNotMember) {
 		t.Error(err)
 	}
 	// Another machine takes the name: the one before it gets nothing any more.
 	if err := m.Put(t.Context(), Member{Name: "press2", Keys: []Key{"other"}}); err != nil {
 		t.Fatal(err)
 	}
-	is(Caller{"press2", second}, ErrNotMember)
-	is(Caller{"press2", "other"}, nil)
+	is(Caller{Name: "press2", Key: second}, ErrNotMember)
+	is(Caller{Name: "press2", Key: "other"}, nil)
 	if all, err := m.List(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	if err := m.Dismiss(t.Context(), "press2"); err != nil {
 		t.Fatal(err)
 	}
-	is(Caller{"press2", "other"}, ErrRemoved)
-	is(Caller{"press2", second}, ErrNotMember)
+	is(Caller{Name: "press2", Key: "other"}, ErrRemoved)
+	is(Caller{Name: "press2", Key: second}, ErrNotMember)
 	if err := errors.Join(m.Remove(t.Context(), "press2"), m.Dismiss(t.Context(), "press2")); err != nil {
 		t.Fatal(err)
 	}
-	is(Caller{"press2", "other"}, ErrNotMember)
+	is(Caller{Name: "press2", Key: "other"}, ErrNotMember)
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -71,6 +72,7 @@ type Site interface {
 	Carry(ctx context.Context, c Caller) (*bundle.Reader, error)
 	// Left is told by a node that was removed and cleans its machine now.
 	Left(ctx context.Context, c Caller) error
+	Witness
 }
 
 // Caller is a node that has proved its name with a certificate of the site. Whether it still belongs to the site is for
@@ -78,6 +80,7 @@ type Site interface {
 type Caller struct {
 	Name string
 	Key  Key
+	From netip.Addr
 }
 
 // Identity is who a server is towards machines and nodes.
@@ -90,6 +93,11 @@ type Identity struct {
 
 // Serve listens for machines that join and for nodes until ctx is cancelled. listening is called when it does.
 func Serve(ctx context.Context, address string, id Identity, site Site, log *slog.Logger, listening func()) error {
+	return serveTLS(ctx, address, id, handler(site, id.Authorities), log, listening)
+}
+
+// serveTLS answers until ctx is cancelled.
+func serveTLS(ctx context.Context, address string, id Identity, answers http.Handler, log *slog.Logger, listening func()) error {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// The chain is looked at by nodeOf: a node that was switched off for longer than its certificate lives must be able
@@ -112,7 +120,7 @@ func Serve(ctx context.Context, address string, id Identity, site Site, log *slo
 		return fmt.Errorf("listen for nodes: %w", err)
 	}
 	srv := &http.Server{
-		Handler: handler(site, id.Authorities), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute,
+		Handler: answers, TLSConfig: config, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // whoever knocks at random
 	}
 	served := make(chan error, 1)
@@ -140,6 +148,7 @@ func handler(site Site, authorities func() []*x509.Certificate) http.Handler {
 	mux.HandleFunc("POST "+admitPath, withToken(guesses, site.Admit))
 	mux.HandleFunc("POST "+offerPath, withToken(guesses, site.Offer))
 	handleBundle(mux, site, authorities)
+	handleWitness(mux, site, authorities)
 	mux.HandleFunc("GET "+serversPath, func(w http.ResponseWriter, r *http.Request) {
 		node, err := nodeOf(r, authorities())
 		var servers Servers
@@ -272,7 +281,8 @@ func nodeOf(r *http.Request, authorities []*x509.Certificate) (Caller, error) {
 	if len(chain) == 0 || chain[0].Subject.CommonName == "" || !isOf(chain, authorities, x509.ExtKeyUsageClientAuth, GroupServers, GroupAgents) {
 		return Caller{}, ErrNoIdentity
 	}
-	return Caller{chain[0].Subject.CommonName, KeyOf(chain[0].RawSubjectPublicKeyInfo)}, nil
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return Caller{chain[0].Subject.CommonName, KeyOf(chain[0].RawSubjectPublicKeyInfo), from.Addr().Unmap()}, err
 }
 
 // isOf says whether one of the authorities has signed the first certificate of the chain, for one of the groups and the

@@ -29,8 +29,11 @@ import (
 	"time"
 
 	"islet/appliance/api"
+	"islet/appliance/component"
 	"islet/appliance/config"
+	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/tail"
 	"islet/bundle"
 )
 
@@ -137,6 +140,24 @@ func (d *desk) Backup(_ context.Context, c Caller, name string) (io.ReadSeekClos
 func (d *desk) Left(_ context.Context, c Caller) error {
 	d.noteNode(c.Name)
 	return nil
+}
+
+func (d *desk) TellLog(_ context.Context, c Caller, name string, lines int, mark string) (tail.Part, error) {
+	d.noteNode(c.Name)
+	if name == "nobody" {
+		return tail.Part{}, fmt.Errorf("%w: %q", component.ErrUnknown, name)
+	}
+	return tail.Part{Lines: []string{name, fmt.Sprint(lines), c.From.String()}, Mark: mark + "1"}, nil
+}
+
+func (d *desk) TellHistory(_ context.Context, c Caller) (metric.History, error) {
+	d.noteNode(c.Name)
+	return metric.History{Recent: []metric.Sample{{CPU: 0.5}}}, nil
+}
+
+func (d *desk) TellEvents(_ context.Context, c Caller) ([]component.Event, error) {
+	d.noteNode(c.Name)
+	return []component.Event{{Component: "kubelet", State: component.Ready}}, nil
 }
 
 func (d *desk) Renew(_ context.Context, c Caller, r Renewal) (Renewed, error) {
@@ -596,6 +617,7 @@ func TestFailuresKeepTheirMeaning(t *testing.T) {
 		"not-member": ErrNotMember, "bad-request": ErrBadRequest, "no-identity": ErrNoIdentity, "no-backup": ErrNoBackup, "too-many": ErrTooMany,
 		"awaiting-approval": ErrAwaitingApproval, "not-approved": ErrNotApproved, "removed": ErrRemoved,
 		"unreachable": ErrUnreachable, "wrong-node": ErrWrongNode,
+		"not-server": ErrNotServer, "unknown-component": component.ErrUnknown, "no-log": api.ErrNoLog,
 		"other-bundle": ErrOtherBundle, "unknown-blob": bundle.ErrNotFound,
 	}
 	for _, f := range failures {

@@ -76,6 +76,9 @@ func (l Layout) Registry() string { return l.state("registry") }
 // Journal records what was created on the machine, for reset.
 func (l Layout) Journal() string { return l.state("journal") }
 
+// Plans holds the journals of what was done to the machine, plan by plan.
+func (l Layout) Plans() string { return l.state("journal", "plans") }
+
 // Servers is what a node that joined knows of the site's servers.
 func (l Layout) Servers() string { return l.state("servers.json") }
 

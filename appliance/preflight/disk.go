@@ -10,8 +10,8 @@ import (
 	"islet/appliance/host"
 )
 
-// platformBytes is what engines, images and their unpacked layers were measured to take, rounded up.
-const platformBytes = 3 * gibibyte
+// PlatformBytes is what engines, images and their unpacked layers were measured to take, rounded up.
+const PlatformBytes = 3 * gibibyte
 
 // diskChecks look at the filesystem that the state directory is or will be on.
 func diskChecks(in Input) []Check {
@@ -51,7 +51,7 @@ func statSpace(dir string) func(context.Context) (space, error) {
 // judgeBytes adds what the platform takes to what must stay free, so that a fresh node does not
 // start by evicting its own pods.
 func judgeBytes(eviction, minFree int64) func(space) verdict {
-	return judgeFree(platformBytes+eviction, platformBytes+max(eviction, minFree)+8*gibibyte)
+	return judgeFree(PlatformBytes+eviction, PlatformBytes+max(eviction, minFree)+8*gibibyte)
 }
 
 func judgeFree(least, good int64) func(space) verdict {

@@ -16,7 +16,7 @@ import (
 func identityChecks(in Input) []Check {
 	return []Check{
 		check[int]{id: "root", title: "Running as root", probe: known(in.Facts.UID), judge: judgeUID},
-		check[time.Time]{id: "clock", title: "Clock", probe: func(context.Context) (time.Time, error) { return time.Now(), nil }, judge: judgeClock(in.Build)},
+		check[time.Time]{id: "clock", title: "Clock", probe: func(context.Context) (time.Time, error) { return time.Now().Add(in.Shift), nil }, judge: judgeClock(in.Build)},
 	}
 }
 

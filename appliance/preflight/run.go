@@ -15,8 +15,9 @@ type Input struct {
 	Config config.Config
 	Layout layout.Layout
 	Facts  host.Facts
-	Build  time.Time // when this program was built; zero when unknown
-	Joins  bool      // the machine is to join a site, whose servers may hold its virtual addresses
+	Build  time.Time     // when this program was built; zero when unknown
+	Shift  time.Duration // by how much its clock will be set before anything else
+	Joins  bool          // the machine is to join a site, whose servers may hold its virtual addresses
 }
 
 // Checks returns all checks in the order in which they are shown.

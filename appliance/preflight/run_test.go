@@ -62,7 +62,7 @@ func TestChecksOnThisMachine(t *testing.T) {
 
 func TestAnInstalledNodeNeedsNoRoomForItself(t *testing.T) {
 	t.Parallel()
-	s := space{dir: "/", freeBytes: platformBytes}
+	s := space{dir: "/", freeBytes: PlatformBytes}
 	if got := judgeBytes(gibibyte, gibibyte)(s).status; got != Failed {
 		t.Errorf("a bare machine: %s", got)
 	}

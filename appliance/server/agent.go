@@ -51,7 +51,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 	}
 	n.pods = client
 	n.balancer = n.newBalancer()
-	return append([]component.Unit{
+	units := append(n.witnessUnits(), []component.Unit{
 		n.balancerUnit(),
 		n.imageSourcesUnit(client),
 		runtime.Containerd(n.runtimeParams()),
@@ -62,7 +62,8 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		n.nodeUnit(client),
 		n.membershipUnit(n.refresh, membershipInterval),
 		n.backups.unit(),
-	}, n.moveUnits(n.reportDone, nil)...), nil
+	}...)
+	return append(units, n.moveUnits(n.reportDone, nil)...), nil
 }
 
 // refresh brings the list of servers and the certificates up to date, and tells all servers how this node is.

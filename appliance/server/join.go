@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -54,21 +53,9 @@ func (n *node) newSite(c client.Client) *site {
 
 // nodeAPIUnits are the node API at each address that this server has as a node.
 func (s *site) nodeAPIUnits() []component.Unit {
-	units := []component.Unit{s.nodeAPIUnit(nodeAPIName, s.derived.Address)}
-	if other := s.otherAddress(); other.IsValid() {
-		units = append(units, s.nodeAPIUnit(nodeAPIName+"-former", other))
-	}
-	return units
-}
-
-func (s *site) nodeAPIUnit(name string, at netip.Addr) component.Unit {
-	id := join.Identity{Pair: s.nodePair, Authorities: func() []*x509.Certificate { return s.pki.Authority(pki.NodeCA).Trusted }}
-	address := netip.AddrPortFrom(at, join.DefaultPort).String()
-	return component.Unit{New: func() component.Component {
-		return component.Task{TaskName: name, Do: func(ctx context.Context, ready func()) error {
-			return join.Serve(ctx, address, id, s, s.Log, ready)
-		}}
-	}}
+	return s.listenAt(func(ctx context.Context, address string, id join.Identity, ready func()) error {
+		return join.Serve(ctx, address, id, s, s.Log, ready)
+	})
 }
 
 // Tokens is a site's registry of join tokens.

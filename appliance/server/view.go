@@ -16,6 +16,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/kube/client"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
 
@@ -73,6 +74,16 @@ func (n *node) ReadLog(name string, lines int, mark string) (tail.Part, error) {
 		err = api.ErrNoLog
 	}
 	return part, err
+}
+
+// Plans implements api.Daemon. A journal that cannot be read hides no other.
+func (n *node) Plans() ([]plan.Journal, error) {
+	plans, err := plan.List(n.layout)
+	if err != nil && len(plans) > 0 {
+		n.Log.Warn("the journal of a plan is not readable", "error", err)
+		err = nil
+	}
+	return plans, err
 }
 
 // podsTime is how long Kubernetes may take to list its pods.

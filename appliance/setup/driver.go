@@ -5,6 +5,7 @@ package setup
 import (
 	"context"
 	"errors"
+	"time"
 
 	"islet/appliance/api"
 	"islet/appliance/install"
@@ -104,6 +105,10 @@ var ErrDecline = errors.New("declined")
 // open.
 type Key struct{ Site, Recipient, Secret string }
 
+// Skew asks a machine that joins whether its clock is to be set to the site's, which is that far ahead of it. ErrDecline is no.
+type Skew struct{ Ahead time.Duration }
+
+func (Skew) question()    {}
 func (Checked) question() {}
 func (Plan) question()    {}
 func (Wait) question()    {}

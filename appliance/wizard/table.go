@@ -5,6 +5,7 @@ import (
 
 	"islet/appliance/config"
 	"islet/appliance/host"
+	"islet/appliance/layout"
 )
 
 // step and question are the declarations; Step and Question what a driver sees of them.
@@ -74,7 +75,8 @@ func fixed(options ...Option) func(*Wizard) []Option {
 	return func(*Wizard) []Option { return options }
 }
 
-var yesNo = fixed(option(Yes, "yes"), option(No, "no"))
+func clockIsWrong(w *Wizard) bool { return isNew(w) && w.answers[Clock] == No }
+func hasKey(w *Wizard) bool       { return isNew(w) && w.answers[RecoveryKey] == Own }
 
 // table is every question in its order. A single node needs no answer at all.
 func table() []step {
@@ -99,6 +101,9 @@ func table() []step {
 			{id: "node.name", label: "Name of this machine"},
 			{id: "node.address", label: "Address of this machine", options: addresses},
 		}},
+		{id: "disk", title: "Where its state lives", facts: diskFacts, questions: []question{
+			{id: "paths.stateDir", label: "Directory of what this machine keeps", when: isNew, options: places},
+		}},
 		{id: "network", title: "The network", facts: networkFacts, questions: []question{
 			{id: "gateway.domain", label: "Domain of applications", when: isNew},
 			{id: "network.vip.api", label: "Virtual address of the Kubernetes API", when: replicated},
@@ -107,11 +112,19 @@ func table() []step {
 			{id: "network.serviceCIDR", label: "Network of services", when: isNew},
 			{id: "network.dns", label: "DNS servers of the site", when: isNew},
 		}},
-		{id: "rules", title: "Rules and keys", facts: clockFacts, questions: []question{
+		{id: "time", title: "The time", facts: clockFacts, questions: []question{
+			{id: Clock, label: "Is this machine's clock right", when: isNew, options: fixed(option(Yes, "yes"), option(No, "no: set it")),
+				help: "Certificates and backups are dated by it. It need not be right to the second: the machines of a site compare their clocks with each other."},
+			{id: ClockTime, label: "The time now, in UTC", when: clockIsWrong, check: checkTime,
+				help: "Such as 2026-05-17 09:30. The clock is set as the first step of the installation, and counts on from now; so is the clock of the board."},
+		}},
+		{id: "rules", title: "Accounts and keys", facts: accountFacts, questions: []question{
 			{id: "site.requireApproval", label: "Must somebody approve each machine that joins", when: isNew,
 				options: fixed(option("true", "yes: appliance node approve"), option("false", "no: a good token is enough"))},
-			{id: RecoveryKey, label: "Make a recovery key", when: isNew, options: yesNo,
+			{id: RecoveryKey, label: "Make a recovery key", when: isNew, options: fixed(
+				option(Yes, "yes: it is shown once, and you type that it is written down"), option(Own, "there is one already: only its public half is needed"), option(No, "no: backups wait until there is one")),
 				help: "Backups of the site are sealed for this key. It is shown once, at the end; without it no backup can be restored."},
+			{id: "backup.recipient", label: "Public half of the recovery key", when: hasKey},
 		}},
 	}
 }
@@ -163,7 +176,29 @@ func firstLink(f host.Facts) string {
 	return "eth0"
 }
 
+// clockFacts say what the clock says, and that nothing else is needed.
 func clockFacts(w *Wizard) []Text {
-	return []Text{textf("this machine's clock says %s UTC; no time server is needed; it is set with: %s",
-		w.Now().UTC().Format("2006-01-02 15:04"), "date -u -s 'YYYY-MM-DD hh:mm' && hwclock -w")}
+	now := w.Now()
+	zone, _ := now.Zone()
+	facts := []Text{
+		textf("this machine's clock says %s UTC; %s in its zone, %s", now.UTC().Format("2006-01-02 15:04"), now.Format("15:04"), zone),
+		textf("no time server is needed: a machine that joins is told by how much its clock differs from the site's, and can take that"),
+	}
+	if d := w.shift(); d != 0 {
+		facts = append(facts, textf("it will be set by %s", d))
+	}
+	return facts
+}
+
+// accountFacts say who may do what from the beginning.
+func accountFacts(*Wizard) []Text {
+	return []Text{
+		textf("no account is made: who is root on a server runs the site, by appliance and by kubectl with %s", layout.Default().AdminKubeconfig()),
+		textf("who pushes images gets a name and a password later: %s", "appliance registry user add"),
+	}
+}
+
+func checkTime(text string) error {
+	_, err := ParseTime(text)
+	return err
 }

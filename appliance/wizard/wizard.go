@@ -21,7 +21,9 @@ import (
 const (
 	Action      = "action"      // ActionNew or ActionJoin
 	Token       = "token"       // join token, with ActionJoin
-	RecoveryKey = "recoveryKey" // Yes or No, with ActionNew
+	RecoveryKey = "recoveryKey" // Yes, No or Own, with ActionNew
+	Clock       = "clock"       // Yes where it is right, with ActionNew
+	ClockTime   = "clockTime"   // the time in UTC, where it is not
 )
 
 // What Action and yes-or-no questions are answered with.
@@ -30,6 +32,7 @@ const (
 	ActionJoin = "join"
 	Yes        = "yes"
 	No         = "no"
+	Own        = "own" // a recovery key that somebody has already
 )
 
 // Question is one thing to be said. An empty answer takes Value.
@@ -60,6 +63,7 @@ type Wizard struct {
 	Now     func() time.Time
 	facts   host.Facts
 	answers map[string]string
+	timed   time.Time // when ClockTime was answered
 }
 
 // New begins with no answer. What follows without one is taken from the facts of this machine.
@@ -134,7 +138,29 @@ func (w *Wizard) Answer(id, text string) error {
 		w.answers = before
 		return wrong
 	}
+	if id == ClockTime {
+		w.timed = w.Now()
+	}
 	return nil
+}
+
+// shift is by how much the clock was wrong when the right time was typed.
+func (w *Wizard) shift() time.Duration {
+	at, err := ParseTime(w.answers[ClockTime])
+	if err != nil || !clockIsWrong(w) {
+		return 0
+	}
+	return at.Sub(w.timed).Round(time.Second)
+}
+
+// ParseTime reads a time in UTC as a person types it, to the minute or the second.
+func ParseTime(text string) (time.Time, error) {
+	for _, layout := range []string{"2006-01-02 15:04", time.DateTime} {
+		if at, err := time.Parse(layout, strings.TrimSpace(text)); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, errors.New("no time: type it as YYYY-MM-DD hh:mm, in UTC")
 }
 
 // Problems are what is wrong with the answers to these questions, or with all answers if none is named.
@@ -144,7 +170,20 @@ func (w *Wizard) Problems(ids ...string) config.Problems {
 	if (len(ids) == 0 || slices.Contains(ids, Token)) && isJoin(w) && w.answers[Token] == "" {
 		wrong = append(wrong, config.Problem{Path: Token, Message: "a token is needed", Advice: "make one on a server of the site: appliance token create"})
 	}
+	for _, id := range slices.Sorted(maps.Keys(needed)) {
+		p := needed[id]
+		if q := find(id); (len(ids) == 0 || slices.Contains(ids, id)) && q.applies(w) && w.answers[id] == "" {
+			p.Path = id
+			wrong = append(wrong, p)
+		}
+	}
 	return wrong
+}
+
+// needed are what an answer must be given to, where it is asked at all.
+var needed = map[string]config.Problem{
+	ClockTime:          {Message: "the time is needed", Advice: "type it as YYYY-MM-DD hh:mm, in UTC"},
+	"backup.recipient": {Message: "the public half of the recovery key is needed", Advice: "it begins with age1, and stands beside the key: appliance backup key show"},
 }
 
 func about(err error, ids ...string) config.Problems {
@@ -197,7 +236,7 @@ func (w *Wizard) defaults() map[string]string {
 		c = config.Default()
 	}
 	derived, derivable := config.Derive(c, w.facts)
-	out := map[string]string{Action: ActionNew, RecoveryKey: Yes}
+	out := map[string]string{Action: ActionNew, RecoveryKey: Yes, Clock: Yes}
 	for _, s := range table() {
 		for _, q := range s.questions {
 			if value, ok := config.Get(c, q.id); ok {

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/tui/message"
 	"islet/tui/screen"
@@ -152,7 +154,7 @@ func TestJumps(t *testing.T) {
 	for _, c := range []struct {
 		keys string
 		want string
-	}{{"3", "Components"}, {"gp", "Pods"}, {"gz", "Pods"}, {"8", "Joining"}, {"go", "Overview"}} {
+	}{{"3", "Components"}, {"gp", "Pods"}, {"gz", "Pods"}, {"8", "Joining"}, {"gl", "Plans"}, {"9", "Plans"}, {"go", "Overview"}} {
 		for _, k := range c.keys {
 			settle(d, d.Update(tuitest.Key(string(k))))
 			if k == 'g' && !d.Typing() {
@@ -170,6 +172,68 @@ func TestJumps(t *testing.T) {
 	if d.Title() != "Components" || !d.Typing() {
 		t.Errorf("typing a filter has led to %s", d.Title())
 	}
+}
+
+// What another node logs and has used is asked for at that node; one that does not answer leaves what was known.
+func TestAnotherNode(t *testing.T) {
+	t.Parallel()
+	ctx := englishOn(t)
+	s := healthy()
+	d := opened(t, ctx, s, tabNodes, "down").(*Dashboard)
+	parts := press(d, "o")
+	l := press(parts, "l")
+	expectView(t, l, "press2-etcd.go:")
+	if got := l.(screen.Commander).Command().Line(); got != "appliance component logs etcd --follow --node press2" {
+		t.Error(got)
+	}
+	past := press(parts, "enter")
+	expectView(t, past, "What happened", "ready")
+	used := press(d, "h")
+	expectView(t, used, "press2, the last hour", "CPU")
+	if got := used.(screen.Commander).Command().Line(); got != "appliance history --node press2" {
+		t.Error(got)
+	}
+	s.far = errors.New("dial tcp 10.20.0.12:9443: i/o timeout")
+	for _, p := range []screen.Page{past, used} {
+		settle(p, p.(screen.Starter).Start())
+		expectView(t, p, "does not answer: dial tcp", "What follows is 0s old")
+	}
+	expectView(t, past, "What happened")
+	settle(used, used.Update(toldMsg[metric.History]{id: -1}))
+	expectView(t, used, "does not answer")
+	expectView(t, press(d, "h"), "does not answer")
+	ctx.Run = nil
+	expectView(t, press(d, "h"), "may only look")
+	expectView(t, press(press(d, "o"), "l"), "may only look", "--node press2")
+}
+
+// A plan that is unfinished goes on by the command that it shows, on the terminal; where that cannot be given away the command is
+// shown. The journals are there while the daemon is not.
+func TestPlansGoOn(t *testing.T) {
+	t.Parallel()
+	ctx := englishOn(t)
+	s := healthy()
+	s.down = unreachable()
+	d := opened(t, ctx, s, tabPlans).(*Dashboard)
+	expectView(t, d, "does not answer", "failed", "interrupted", "config /etc/appliance/config.yaml")
+	expectView(t, press(d, "U"), "appliance install")
+	var entered []string
+	ctx.Enter = func(args []string) tea.Cmd { entered = args; return nil }
+	page := press(d, "enter")
+	expectView(t, page, "no space left on device", "appliance install", "9s")
+	press(page, "U")
+	if !slices.Equal(entered, []string{"install"}) {
+		t.Errorf("entered %q", entered)
+	}
+	entered = nil
+	d.Update(tuitest.Key("down"))
+	expectView(t, press(d, "U"), "Only the newest plan can go on")
+	if entered != nil {
+		t.Errorf("entered %q", entered)
+	}
+	s.plans[0].State, s.plans[0].Resume = plan.Done, nil
+	settle(d, d.Update(plansAgainMsg{d.entries[tabPlans].tab.(*plans).id}))
+	expectView(t, d, "done")
 }
 
 // Every page has its command, and every command of an action is one of this program.
@@ -214,7 +278,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	ctx.Now = func() time.Time { return clock }
 	s := troubled()
 	d := opened(t, ctx, s, tabOverview).(*Dashboard)
-	l := newLog(d.board, "kubelet")
+	l := newLog(d.board, "", "kubelet")
 	l.SetSize(100, 27)
 	const limit = 100 << 20
 	for second := range 24 * 60 * 60 {

@@ -32,7 +32,7 @@ func (b *board) componentAction(name string, msg tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case name == "":
 	case msg.String() == "l":
-		return screen.Push(newLog(b, name))
+		return screen.Push(newLog(b, "", name))
 	case msg.String() == "R":
 		return screen.Push(screen.NewConfirm(b.ctx, screen.Action{
 			Title: b.ctx.T("Restart %s", name), Word: name, Affects: b.affected(name),
@@ -108,7 +108,7 @@ func (p *part) View() string {
 		}
 		s.field(p.ctx.T("State"), p.ctx.T("%s for %s", p.ctx.T(string(c.State)), p.age(c.Since)), stateTone(c.State))
 		if c.Reason != "" {
-			s.field(p.ctx.T("Reason"), c.Reason, theme.Plain)
+			s.field(p.ctx.T("Reason"), p.ctx.Say(c.Reason), theme.Plain)
 		}
 		s.field(p.ctx.T("Restarts"), p.ctx.T("%d since the start, %d failures in a row", c.Restarts, c.Failures), theme.Plain)
 		if c.PID > 0 {
@@ -139,7 +139,7 @@ func eventColumns(named bool) []column {
 func eventRows(b *board, events []component.Event, named bool) []row {
 	rows := make([]row, 0, len(events))
 	for _, e := range slices.Backward(events) {
-		cells := []cell{{text: b.moment(e.At)}, {text: e.Component}, {b.ctx.T(string(e.State)), stateTone(e.State)}, {text: e.Reason}}
+		cells := []cell{{text: b.moment(e.At)}, {text: e.Component}, {b.ctx.T(string(e.State)), stateTone(e.State)}, {text: b.ctx.Say(e.Reason)}}
 		if !named {
 			cells = slices.Delete(cells, 1, 2)
 		}

@@ -52,6 +52,7 @@ func New(ctx *screen.Context, source Source) *Dashboard {
 		{"History", "History", "h", newHistory(b)},
 		{"Certificates", "Certs", "t", newCertificates(b)},
 		{"Joining", "Joining", "j", newJoining(b)},
+		{"Plans", "Plans", "l", newPlans(b)},
 	}}
 }
 
@@ -77,7 +78,7 @@ func (d *Dashboard) Typing() bool { return d.jumping || d.front().typing() }
 // Command implements screen.Commander.
 func (d *Dashboard) Command() screen.Command { return d.front().command() }
 
-var keyJump = key.NewBinding(key.WithKeys("1", "2", "3", "4", "5", "6", "7", "8"), key.WithHelp("1-8", "go to"))
+var keyJump = key.NewBinding(key.WithKeys("1", "2", "3", "4", "5", "6", "7", "8", "9"), key.WithHelp("1-9", "go to"))
 
 // Keys implements screen.Page.
 func (d *Dashboard) Keys() []key.Binding { return append(d.front().keys(), keyJump) }
@@ -151,7 +152,7 @@ func digit(msg tea.KeyPressMsg, tabs int) (int, bool) {
 }
 
 // tabs is how many there are; pages above the dashboard know their numbers, too.
-const tabs = 8
+const tabs = 9
 
 // away leads from a page above the dashboard to a tab.
 func away(msg tea.KeyPressMsg) (tea.Cmd, bool) {

@@ -26,6 +26,7 @@ const (
 	tabHistory
 	tabCertificates
 	tabJoining
+	tabPlans
 )
 
 func TestOverview(t *testing.T)         { t.Parallel(); sweep(t, healthy, tabOverview) }
@@ -38,6 +39,15 @@ func TestComponents(t *testing.T)       { t.Parallel(); sweep(t, troubled, tabCo
 func TestComponent(t *testing.T) {
 	t.Parallel()
 	sweep(t, troubled, tabComponents, "down", "down", "down", "enter")
+}
+func TestNodeComponents(t *testing.T) {
+	t.Parallel()
+	sweep(t, troubled, tabNodes, "down", "o", "down")
+}
+func TestNodeHistory(t *testing.T) { t.Parallel(); sweep(t, troubled, tabNodes, "down", "enter", "h") }
+func TestNodeComponent(t *testing.T) {
+	t.Parallel()
+	sweep(t, troubled, tabNodes, "down", "o", "down", "down", "down", "enter")
 }
 func TestRestart(t *testing.T) { t.Parallel(); sweep(t, healthy, tabComponents, "R") }
 func TestLog(t *testing.T) {
@@ -53,6 +63,9 @@ func TestCertificates(t *testing.T) { t.Parallel(); sweep(t, healthy, tabCertifi
 func TestJoining(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining) }
 func TestApprove(t *testing.T)      { t.Parallel(); sweep(t, healthy, tabJoining, "A") }
 func TestTokenForm(t *testing.T)    { t.Parallel(); sweep(t, healthy, tabJoining, "T", "down", "4") }
+
+func TestPlans(t *testing.T) { t.Parallel(); sweep(t, healthy, tabPlans) }
+func TestPlan(t *testing.T)  { t.Parallel(); sweep(t, healthy, tabPlans, "enter") }
 
 func TestToken(t *testing.T) {
 	t.Parallel()

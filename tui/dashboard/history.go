@@ -13,14 +13,17 @@ import (
 	"islet/tui/theme"
 )
 
-// history draws what this machine has used, over an hour or a day.
+// history draws what a machine has used, over an hour or a day.
 type history struct {
 	*board
+	of            func() (node string, used metric.History)
 	day           bool
 	width, height int
 }
 
-func newHistory(b *board) *history { return &history{board: b} }
+func newHistory(b *board) *history {
+	return &history{board: b, of: func() (string, metric.History) { return b.now.own().Node.Name, b.now.history }}
+}
 
 func (h *history) setSize(width, height int) { h.width, h.height = width, height }
 func (h *history) show() tea.Cmd             { return nil }
@@ -44,11 +47,12 @@ func (h *history) key(m tea.KeyPressMsg) tea.Cmd {
 func (h *history) view() string {
 	s := &sheet{ctx: h.ctx, width: h.width}
 	h.banner(s)
-	samples, over, apart := h.now.history.Recent, h.ctx.T("the last hour"), metric.Interval
+	node, used := h.of()
+	samples, over, apart := used.Recent, h.ctx.T("the last hour"), metric.Interval
 	if h.day {
-		samples, over, apart = h.now.history.Day, h.ctx.T("the last 24 hours"), metric.DayInterval
+		samples, over, apart = used.Day, h.ctx.T("the last 24 hours"), metric.DayInterval
 	}
-	s.add(h.ctx.Theme.Say(theme.Strong, fmt.Sprintf("%s, %s", h.now.own().Node.Name, over)))
+	s.add(h.ctx.Theme.Say(theme.Strong, fmt.Sprintf("%s, %s", node, over)))
 	if len(samples) == 0 {
 		s.add(h.ctx.T("Nothing has been measured yet."))
 		return join(s.lines, "")

@@ -15,9 +15,10 @@ import (
 // firstLines of a log are read when it is opened.
 const firstLines = 1000
 
-// log follows the log of a component of this node.
+// log follows the log of a component, of this node where no other is named.
 type log struct {
 	*board
+	node  string
 	name  string
 	pager pager
 	mark  string
@@ -34,10 +35,12 @@ type (
 	logAgainMsg struct{ id int }
 )
 
-func newLog(b *board, name string) *log { return &log{board: b, name: name, pager: pager{ctx: b.ctx}} }
+func newLog(b *board, node, name string) *log {
+	return &log{board: b, node: node, name: name, pager: pager{ctx: b.ctx}}
+}
 
 // Title implements screen.Page.
-func (l *log) Title() string { return l.ctx.T("Log of %s", l.name) }
+func (l *log) Title() string { return l.on(l.node, l.ctx.T("Log of %s", l.name)) }
 
 // SetSize implements screen.Page.
 func (l *log) SetSize(width, height int) { l.pager.setSize(width, height) }
@@ -47,7 +50,7 @@ func (l *log) Typing() bool { return l.pager.typing }
 
 // Command implements screen.Commander.
 func (l *log) Command() screen.Command {
-	return screen.Command{Args: []string{"component", "logs", l.name, "--follow"}}
+	return far(l.node, "component", "logs", l.name, "--follow")
 }
 
 // pagerKeys are those of a text.
@@ -74,9 +77,9 @@ func (l *log) Start() tea.Cmd {
 
 func (l *log) read() tea.Cmd {
 	l.id = l.ctx.NextID()
-	id, source, name, mark := l.id, l.source, l.name, l.mark
+	id, source, name, mark := l.id, l.machine(l.node), l.name, l.mark
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), farLimit)
 		defer cancel()
 		part, err := source.Log(ctx, name, firstLines, mark)
 		return logMsg{id, part, err}

@@ -5,6 +5,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/health"
+	"islet/appliance/plan"
 	"islet/tui/message"
 	"islet/tui/tuitest"
 )
@@ -25,7 +26,7 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 		known(string(s))
 	}
 	d := opened(t, tuitest.Context(tuitest.Profiles["unicode"]), troubled(), tabOverview).(*Dashboard)
-	columns := append(append(nodeColumns(), componentColumns()...), append(eventColumns(true), machineColumns()...)...)
+	columns := append(append(nodeColumns(), componentColumns()...), append(eventColumns(true), append(machineColumns(), stepColumns()...)...)...)
 	for _, e := range d.entries {
 		known(e.name)
 		known(e.short)
@@ -33,6 +34,8 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 		case *list:
 			columns = append(columns, tab.table.columns...)
 		case *pods:
+			columns = append(columns, tab.table.columns...)
+		case *plans:
 			columns = append(columns, tab.table.columns...)
 		}
 	}
@@ -42,6 +45,17 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 	for _, p := range d.board.troubles() {
 		known(p.Title)
 		known(p.Advice)
+	}
+	for _, s := range []plan.State{plan.Pending, plan.Running, plan.Unchanged, plan.Done, plan.Failed, plan.Interrupted} {
+		known(string(s))
+	}
+	for _, k := range []plan.Kind{plan.Install, plan.Join, plan.Restore} {
+		known(string(k))
+	}
+	for _, j := range journals() {
+		for _, s := range j.Steps {
+			known(s.Detail)
+		}
 	}
 	for _, text := range []string{"server", "agent", "ready", "waiting", "joining", "refused", "not-ready", "unreachable"} {
 		known(text)

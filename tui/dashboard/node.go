@@ -133,7 +133,7 @@ func componentRows(b *board, all []component.Status) []row {
 			restarts.tone = theme.Bad
 		}
 		rows = append(rows, row{c.Name, []cell{
-			{text: c.Name}, {b.ctx.T(string(c.State)), stateTone(c.State)}, {text: b.age(c.Since)}, restarts, {text: pid}, {text: c.Reason},
+			{text: c.Name}, {b.ctx.T(string(c.State)), stateTone(c.State)}, {text: b.age(c.Since)}, restarts, {text: pid}, {text: b.ctx.Say(c.Reason)},
 		}})
 	}
 	return rows

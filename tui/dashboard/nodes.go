@@ -167,9 +167,11 @@ func newNodes(b *board) *list {
 	return l
 }
 
-// nodeKeys are what can be done to a node. All are capitals: none is next to a key for reading.
+// nodeKeys are what can be read and done of a node. What changes it is a capital: none is next to a key for reading.
 func nodeKeys() []key.Binding {
 	return []key.Binding{
+		key.NewBinding(key.WithKeys("o"), key.WithHelp("o", "components")),
+		key.NewBinding(key.WithKeys("h"), key.WithHelp("h", "history")),
 		key.NewBinding(key.WithKeys("K"), key.WithHelp("K", "cordon")),
 		key.NewBinding(key.WithKeys("U"), key.WithHelp("U", "uncordon")),
 		key.NewBinding(key.WithKeys("D"), key.WithHelp("D", "drain")),
@@ -184,6 +186,10 @@ func (b *board) nodeAction(name string, msg tea.KeyPressMsg) tea.Cmd {
 	}
 	a := screen.Action{Word: name}
 	switch msg.String() {
+	case "o":
+		return screen.Push(newParts(b, name))
+	case "h":
+		return screen.Push(newUsage(b, name))
 	case "K":
 		a.Title, a.Affects = b.ctx.T("Cordon %s", name), []string{b.ctx.T("No new pods come to %s. Those that are there stay.", name)}
 		a.Command = screen.Command{Args: []string{"node", "cordon", name}, Kubectl: "kubectl cordon " + name}

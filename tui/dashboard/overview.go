@@ -106,7 +106,7 @@ func (b *board) trouble(s *sheet, p trouble) {
 	s.say(tone, mark+" ", fmt.Sprintf("%s: %s%s", word, b.headline(p.Active), where))
 	since := b.ctx.T("since %s (%s ago)", b.moment(p.Since), b.age(p.Since))
 	if p.Detail != "" {
-		since += ": " + p.Detail
+		since += ": " + b.ctx.Say(p.Detail)
 	}
 	s.say(theme.Plain, "  ", since)
 	s.say(theme.Strong, "  ", b.ctx.T("next: %s", b.ctx.T(p.Advice)))

@@ -18,8 +18,10 @@ import (
 	"islet/appliance/balancer"
 	"islet/appliance/component"
 	"islet/appliance/health"
+	"islet/appliance/install"
 	"islet/appliance/metric"
 	"islet/appliance/pki"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/appliance/vip"
 	"islet/tui/screen"
@@ -32,7 +34,9 @@ type site struct {
 	events  []component.Event
 	history metric.History
 	pods    []api.Pod
+	plans   []plan.Journal
 	down    error // the daemon
+	far     error // other nodes
 	kube    error // Kubernetes
 	asked   int
 }
@@ -46,6 +50,8 @@ func (s *site) History(context.Context) (metric.History, error)   { return s.his
 func (s *site) Pods(context.Context) ([]api.Pod, error) {
 	return slices.Clone(s.pods), errors.Join(s.down, s.kube)
 }
+func (s *site) At(node string) Machine                        { return other{s, node} }
+func (s *site) Plans(context.Context) ([]plan.Journal, error) { return s.plans, nil } // on the disk, whatever the daemon does
 func (s *site) Log(_ context.Context, name string, lines int, mark string) (tail.Part, error) {
 	if mark != "" || s.down != nil {
 		return tail.Part{Mark: mark}, s.down
@@ -59,6 +65,27 @@ func (s *site) Log(_ context.Context, name string, lines int, mark string) (tail
 		p.Lines = append(p.Lines, fmt.Sprintf("%s0517 09:%02d:11.204512    1234 %s.go:%d] \"what it did\" pod=\"demo/web-%d\" attempt=%d", level, i, name, 100+i, i, i))
 	}
 	return p, nil
+}
+
+// other is a node that is asked by way of the own one.
+type other struct {
+	*site
+	name string
+}
+
+func (o other) Events(ctx context.Context) ([]component.Event, error) {
+	events, err := o.site.Events(ctx)
+	return events, errors.Join(err, o.far)
+}
+
+func (o other) History(ctx context.Context) (metric.History, error) {
+	h, err := o.site.History(ctx)
+	return h, errors.Join(err, o.far)
+}
+
+func (o other) Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error) {
+	p, err := o.site.Log(ctx, o.name+"-"+name, lines, mark)
+	return p, errors.Join(err, o.far)
 }
 
 var ago = func(d time.Duration) time.Time { return tuitest.Now.Add(-d) }
@@ -117,7 +144,7 @@ func report(i int, name, role string) api.Report {
 
 // healthy is a site in which nothing is wrong.
 func healthy() *site {
-	s := &site{}
+	s := &site{plans: journals()}
 	for i, n := range []string{"press1", "press2", "press3"} {
 		s.reports = append(s.reports, report(i, n, "server"))
 	}
@@ -173,6 +200,33 @@ func troubled() *site {
 	}
 	s.pods[3].State, s.pods[3].Ready, s.pods[3].Restarts, s.pods[3].Detail = "CrashLoopBackOff", 0, 23, "back-off 5m0s restarting failed container"
 	return s
+}
+
+// journals are those of an installation that was interrupted, went on, and failed.
+func journals() []plan.Journal {
+	step := func(kind install.Kind, object, detail string, state plan.State, begun, took time.Duration) plan.Step {
+		s := plan.Step{Kind: kind, Object: object, Detail: detail, State: state}
+		if took > 0 {
+			s.Begun, s.Ended = ago(begun), ago(begun-took)
+		}
+		return s
+	}
+	first := []plan.Step{
+		step(install.KindJournal, "/var/lib/appliance/journal", "record what is on this machine, for `appliance reset`", plan.Done, 40*time.Minute, time.Second),
+		step(install.KindExecutable, "/usr/local/bin/appliance", "copy this program, with everything in it", plan.Interrupted, 40*time.Minute, 0),
+		step(install.KindConfig, "/etc/appliance/config.yaml", "write the answer file", plan.Pending, 0, 0),
+	}
+	second := []plan.Step{
+		step(install.KindJournal, "/var/lib/appliance/journal", "record what is on this machine, for `appliance reset`", plan.Unchanged, 0, 0),
+		step(install.KindExecutable, "/usr/local/bin/appliance", "copy this program, with everything in it", plan.Done, 12*time.Minute, 9*time.Second),
+		step(install.KindConfig, "/etc/appliance/config.yaml", "write the answer file", plan.Failed, 11*time.Minute, time.Second),
+	}
+	second[2].Error = "no space left on device"
+	return []plan.Journal{
+		{ID: "20260517T091800.000Z-install", Kind: plan.Install, State: plan.Failed, Version: "0.1.0", Begun: ago(12 * time.Minute), Ended: ago(11 * time.Minute), Steps: second,
+			Error: "install config /etc/appliance/config.yaml: no space left on device", Advice: []string{"correct that and run `appliance install` again: it goes on where it stopped"}, Resume: []string{"install"}},
+		{ID: "20260517T085000.000Z-install", Kind: plan.Install, State: plan.Interrupted, Version: "0.1.0", Begun: ago(40 * time.Minute), Steps: first},
+	}
 }
 
 // run answers the commands of the pages.

@@ -23,6 +23,7 @@ func TestScreens(t *testing.T) {
 		"log":        {healthy, tabComponents, []string{"l", "/", "E", "0", "enter"}},
 		"pods":       {troubled, tabPods, nil},
 		"history":    {healthy, tabHistory, nil},
+		"plan":       {healthy, tabPlans, []string{"enter"}},
 		"joining":    {healthy, tabJoining, []string{"A"}},
 	} {
 		tuitest.Shoot(t, name, func(ctx *screen.Context) screen.Page { return opened(t, ctx, c.site(), c.tab, c.keys...) })

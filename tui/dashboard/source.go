@@ -13,17 +13,27 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/tui/screen"
 )
 
-// Source is the node daemon; *api.Client is one.
+// Source is the node daemon.
 type Source interface {
 	Site(ctx context.Context) ([]api.Report, error)
+	Machine
+	// At is a node of the site as it tells of itself, by way of the node API. Only a server may ask.
+	At(node string) Machine
+	Pods(ctx context.Context) ([]api.Pod, error)
+	// Plans are the journals of what was done to this machine, the newest first.
+	Plans(ctx context.Context) ([]plan.Journal, error)
+}
+
+// Machine is one node that is asked about itself.
+type Machine interface {
 	Events(ctx context.Context) ([]component.Event, error)
 	History(ctx context.Context) (metric.History, error)
 	Log(ctx context.Context, name string, lines int, mark string) (tail.Part, error)
-	Pods(ctx context.Context) ([]api.Pod, error)
 }
 
 const (
@@ -34,6 +44,33 @@ const (
 	// refreshEvery is when events and the history are asked for again though no component has changed.
 	refreshEvery = 10 * time.Second
 )
+
+// farLimit is how long another node may take: the daemon waits for it.
+const farLimit = 6 * time.Second
+
+// machine is the source of what a node tells of itself; the empty name is this one's.
+func (b *board) machine(node string) Machine {
+	if node == "" {
+		return b.source
+	}
+	return b.source.At(node)
+}
+
+// on is a title with the node that it is about, where that is another one.
+func (b *board) on(node, title string) string {
+	if node == "" {
+		return title
+	}
+	return b.ctx.T("%s, node %s", title, node)
+}
+
+// far is a command about a component or a node, as it is typed where another node is meant.
+func far(node string, args ...string) screen.Command {
+	if node != "" {
+		args = append(args, "--node", node)
+	}
+	return screen.Command{Args: args}
+}
 
 // snapshot is what the daemon has said at one time; it is never changed, only replaced.
 type snapshot struct {

@@ -68,7 +68,7 @@ func (c *checks) press(msg tea.KeyPressMsg) tea.Cmd {
 		}
 		now := c.report.Results[c.at]
 		if to := question[now.ID]; to != "" && now.Status != preflight.Passed {
-			return c.run.back(to, now.Found+"; "+now.Advice)
+			return c.run.back(to, c.run.flow.ctx.Say(now.Found)+"; "+c.run.flow.ctx.Say(now.Advice))
 		}
 		return c.run.back("", "")
 	case "q", "ctrl+c":
@@ -107,9 +107,9 @@ func (c *checks) view(width, height int) string {
 	label = min(label, width*4/10)
 	for i := c.top; i < min(len(c.report.Results), c.top+room); i++ {
 		r := c.report.Results[i]
-		line := c.word(r.Status) + "  " + t.Pad(ctx.T(r.Title), label) + "  " + r.Found
+		line := c.word(r.Status) + "  " + t.Pad(ctx.T(r.Title), label) + "  " + ctx.Say(r.Found)
 		if i == c.at {
-			line = t.Say(theme.Mark, t.Pad(plainWord(c, r.Status)+"  "+t.Pad(ctx.T(r.Title), label)+"  "+r.Found, width))
+			line = t.Say(theme.Mark, t.Pad(plainWord(c, r.Status)+"  "+t.Pad(ctx.T(r.Title), label)+"  "+ctx.Say(r.Found), width))
 		}
 		lines = append(lines, line)
 	}
@@ -126,9 +126,9 @@ func (c *checks) explained(width int) []string {
 		return nil
 	}
 	r := c.report.Results[c.at]
-	lines := append([]string{""}, indent("  ", ctx.T("%s (%s): %s", ctx.T(r.Title), r.ID, r.Found), width)...)
+	lines := append([]string{""}, indent("  ", ctx.T("%s (%s): %s", ctx.T(r.Title), r.ID, ctx.Say(r.Found)), width)...)
 	if r.Advice != "" {
-		lines = append(lines, indent("  -> ", ctx.T(r.Advice), width)...)
+		lines = append(lines, indent("  -> ", ctx.Say(r.Advice), width)...)
 	}
 	return lines
 }

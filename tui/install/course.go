@@ -181,7 +181,7 @@ func (c *course) component(s component.Status, name, width int) string {
 	if on, waits := strings.CutPrefix(s.Reason, "waiting for "); waits {
 		said = ctx.T("waiting for %s", on)
 	} else if s.Reason != "" && !s.IsReady() {
-		said += ": " + s.Reason
+		said += ": " + ctx.Say(s.Reason)
 	}
 	line := fmt.Sprintf("%s %s  %s", mark, t.Pad(s.Name, name), said)
 	return t.Pad(line, width-9) + " " + t.Right(since, 8)

@@ -49,11 +49,11 @@ func (f *failed) view(width, height int) string {
 	ctx, t := f.run.flow.ctx, f.run.flow.ctx.Theme
 	lines := []string{t.Say(theme.Bad, ctx.T("This did not work")), ""}
 	for l := range strings.SplitSeq(f.why.Message, "\n") {
-		lines = append(lines, indent("  ", l, width)...)
+		lines = append(lines, indent("  ", ctx.Say(l), width)...)
 	}
 	lines = append(lines, "")
 	for _, a := range f.why.Advice {
-		lines = append(lines, indent("  -> ", ctx.T(a), width)...)
+		lines = append(lines, indent("  -> ", ctx.Say(a), width)...)
 	}
 	foot := []string{"", ctx.T("Exit code: %d", f.why.Code)}
 	if f.why.Log != "" {

@@ -28,7 +28,7 @@ func TestFailureLeadsBack(t *testing.T) {
 	}
 	p := &person{t: t}
 	p.sit("ascii", e)
-	p.press(strings.Fields(strings.Repeat("enter ", 12))...)
+	p.press(strings.Fields(strings.Repeat("enter ", 14))...)
 	p.await("no space left on device", "free space there", "Exit code: 11", "journalctl")
 	p.press("enter", "x", "?")
 	p.await("Keys")
@@ -38,8 +38,8 @@ func TestFailureLeadsBack(t *testing.T) {
 	p.awaitTries(&orders, 2)
 	p.await("no space left on device")
 	p.press("b")
-	p.await("Step 6 of 6")
-	p.press("esc", "esc", "ctrl+g", "2", "p", "enter", "ctrl+g", "6", "enter", "enter")
+	p.await("Step 8 of 8")
+	p.press("esc", "esc", "ctrl+g", "2", "p", "enter", "ctrl+g", "8", "enter", "enter")
 	p.await("The node is ready")
 	if len(orders) != 3 || !strings.Contains(string(orders[2].Answers), "name: p") || strings.Contains(string(orders[1].Answers), "name") {
 		t.Errorf("%+v", orders)

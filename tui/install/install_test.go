@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,10 @@ func press1() *wizard.Wizard {
 	w := wizard.New(host.Facts{Hostname: "press1", CPUs: 4, MemoryBytes: 8 << 30, OS: "Debian GNU/Linux 12", Kernel: host.Kernel{Release: "6.1.0"}, Interfaces: []host.Interface{{
 		Name: "eth0", Index: 2, MTU: 1500, Up: true, Carrier: true, Physical: true,
 		Addresses: []host.Address{{Prefix: netip.MustParsePrefix("192.0.2.11/24")}},
-	}}})
+	}}, Volumes: []host.Volume{
+		{Mount: host.Mount{Point: "/", Type: "ext4"}, FreeBytes: 31 << 30, TotalBytes: 40 << 30, Sync: 2300 * time.Microsecond},
+		{Mount: host.Mount{Point: "/data", Type: "xfs"}, FreeBytes: 880 << 30, TotalBytes: 931 << 30},
+	}})
 	w.Now = func() time.Time { return tuitest.Now }
 	return w
 }
@@ -104,6 +108,11 @@ func TestFirstPage(t *testing.T) {
 	tuitest.Sweep(t, func(ctx *screen.Context) screen.Page { return New(ctx, engine()).First() })
 }
 
+// enters are as many, and what comes after them.
+func enters(n int, keys ...string) []string {
+	return append(slices.Repeat([]string{"enter"}, n), keys...)
+}
+
 func TestQuestionPages(t *testing.T) {
 	t.Parallel()
 	for name, keys := range map[string][]string{
@@ -111,9 +120,13 @@ func TestQuestionPages(t *testing.T) {
 		"Site":    {"enter"},
 		"Servers": {"enter", "enter", "enter", "down"},
 		"Machine": {"enter", "enter", "enter", "enter", "enter"},
-		"Network": {"enter", "enter", "enter", "2", "enter", "enter", "enter", "enter"},
+		"Disk":    {"enter", "enter", "enter", "enter", "enter", "enter"},
+		"Network": {"enter", "enter", "enter", "2", "enter", "enter", "enter", "enter", "enter"},
+		"Time":    enters(11),
+		"Clock":   enters(11, "2", "enter", "2", "0", "2", "6", "enter"),
+		"OwnKey":  enters(13, "2", "enter", "a", "g", "e", "1", "enter"),
 		"Problem": {"enter", "M", "y", " ", "p", "enter"},
-		"Rules":   {"enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter"},
+		"Rules":   enters(12),
 		"Token":   {"2", "enter", "i", "s", "l", "e", "t", "-", "x", "enter"},
 		"Leave":   {"q"},
 	} {
@@ -159,6 +172,8 @@ func TestRunPages(t *testing.T) {
 		"Warned":   {state: func(s *state) { s.question = setup.Checked{Report: report(false)} }},
 		"Failed":   {state: func(s *state) { s.question = setup.Checked{Report: report(true)} }},
 		"Review":   {state: func(s *state) { s.question = plan }},
+		"Behind":   {state: func(s *state) { s.question = setup.Skew{Ahead: 95 * time.Second} }},
+		"FarAhead": {state: func(s *state) { s.question = setup.Skew{Ahead: -75 * time.Hour} }},
 		"Copying": {state: func(s *state) {
 			s.began, s.stage, s.plan, s.ended = true, setup.Working, &plan, did(1)
 			s.progress, s.since = setup.Progress{What: "copy this program", Done: 80 << 20, Total: 190 << 20}, now.Add(-2*time.Second)

@@ -240,13 +240,13 @@ func (q *questions) explain(err error) []string {
 	ctx := q.flow.ctx
 	problems, ok := errors.AsType[config.Problems](err)
 	if !ok {
-		return []string{ctx.T(err.Error()), collectHint(ctx, q.id)}
+		return []string{ctx.Say(err.Error()), collectHint(ctx, q.id)}
 	}
 	var lines []string
 	for _, p := range problems {
-		line := ctx.T(p.Message)
+		line := ctx.Say(p.Message)
 		if p.Advice != "" {
-			line += "; " + ctx.T(p.Advice)
+			line += "; " + ctx.Say(p.Advice)
 		}
 		lines = append(lines, line)
 	}

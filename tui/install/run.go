@@ -91,6 +91,8 @@ func (r *run) ask(q setup.Question) body {
 		return newReview(r, q)
 	case setup.Key:
 		return newSecret(r, q)
+	case setup.Skew:
+		return &skew{r, q}
 	}
 	return &course{r}
 }

@@ -33,7 +33,6 @@ var zhWizard = map[string]string{
 	"Network of pods":                               "Pod 网段",
 	"Network of services":                           "Service 网段",
 	"DNS servers of the site":                       "站点的 DNS 服务器",
-	"Rules and keys":                                "规则与密钥",
 	"Must somebody approve each machine that joins": "机器加入是否需要人工批准",
 	"yes: appliance node approve":                   "是：appliance node approve",
 	"no: a good token is enough":                    "否：有效令牌即可",
@@ -49,7 +48,6 @@ var zhWizard = map[string]string{
 	"%s, from DHCP: it must always be given the same one":                                                               "%s，来自 DHCP：必须始终分配同一地址",
 	"no interface has an IPv4 address: give one a static address first, such as: ip address add 192.168.1.11/24 dev %s": "没有网卡配置 IPv4 地址：请先配置静态地址，例如：ip address add 192.168.1.11/24 dev %s",
 	"there is no default route, and none is needed":                                                                     "没有默认路由，也不需要",
-	"this machine's clock says %s UTC; no time server is needed; it is set with: %s":                                    "本机时钟为 %s UTC；不需要时间服务器；设置方法：%s",
 	"a token is needed": "需要令牌",
 	"make one on a server of the site: appliance token create": "在站点的服务器上生成：appliance token create",
 

@@ -45,6 +45,9 @@ func NewContext(p term.Profile) *Context {
 // T is a text in the language of the screen.
 func (c *Context) T(english string, args ...any) string { return c.Lang.T(english, args...) }
 
+// Say is T for a text that is made where no screen is known of, with its values in it already.
+func (c *Context) Say(text string) string { return c.Lang.Say(c.Lang.T(text)) }
+
 // Result is what a command came to.
 type Result struct {
 	Output string

@@ -1,0 +1,30 @@
+package message
+
+// zhPlan are the texts of the journals of what was done to a machine.
+var zhPlan = map[string]string{
+	"BEGUN":                            "开始",
+	"Begun":                            "开始于",
+	"Error":                            "错误",
+	"Goes on with":                     "继续命令",
+	"Not all journals can be read: %s": "部分日志无法读取：%s",
+	"Only the newest plan can go on, where it has failed or was interrupted.": "只有最新的计划在失败或中断时可以继续。",
+	"PLAN":                           "计划",
+	"Plan":                           "计划",
+	"Plans":                          "计划",
+	"STEP":                           "步骤",
+	"STOPPED AT":                     "停在",
+	"Steps":                          "步骤",
+	"TOOK":                           "用时",
+	"There is nothing to go on with": "没有可继续的计划",
+	"Took":                           "用时",
+	"WHAT":                           "内容",
+	"by version %s":                  "版本 %s",
+	"go on with it":                  "继续执行",
+	"install":                        "安装",
+	"interrupted":                    "已中断",
+	"join":                           "加入",
+	"restore":                        "恢复",
+	"running":                        "进行中",
+	"show the recovery key once, until somebody has written it down": "显示一次恢复密钥，直到有人抄写完毕",
+	"start, and wait until everything is ready":                      "启动并等待全部就绪",
+}
