@@ -114,6 +114,7 @@ func (r *Reconciler) bring(ctx context.Context, a *v1alpha1.Application) error {
 	}
 	place := PlaceOf(&e, r.Domain)
 	objects := Render(a, place)
+	called := names(objects) // what the API answers does not say its kind
 	if err := r.apply(ctx, a, objects); err != nil {
 		reason := ReasonFailed
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
@@ -122,7 +123,7 @@ func (r *Reconciler) bring(ctx context.Context, a *v1alpha1.Application) error {
 		degraded(a, reason, err.Error())
 		return err
 	}
-	a.Status.URLs, a.Status.Objects = URLs(a, place), names(objects)
+	a.Status.URLs, a.Status.Objects = URLs(a, place), called
 	seen, err := r.observe(ctx, a)
 	if err != nil {
 		return err
