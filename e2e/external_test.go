@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"islet/appliance/config"
 	"islet/appliance/datastore"
@@ -137,29 +137,38 @@ func (o *outside) loseServer(t *testing.T) {
 	c.compare(t)
 }
 
-// load writes for some seconds before and after something happens.
+// load writes before and after something happens.
 func (o *outside) load(t *testing.T, c *cutter, happen func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	acknowledged, ended := c.write(ctx)
-	counted := make(chan int)
+	var written atomic.Int64
+	counted := make(chan struct{})
 	go func() {
+		defer close(counted)
 		for name := range acknowledged {
 			c.acknowledged[name] = name
+			written.Add(1)
 		}
-		counted <- len(c.acknowledged)
 	}()
-	time.Sleep(5 * time.Second)
+	more := func(context.Context) error {
+		if n := written.Load(); n < loadWrites {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	}
+	await(t, readyLimit, "writes are acknowledged", more)
 	happen()
-	time.Sleep(10 * time.Second)
+	before := written.Swap(0)
+	await(t, readyLimit, "writes are acknowledged again", more)
 	stop()
 	ended()
-	n := <-counted
-	t.Logf("%d writes were acknowledged", n)
-	if n == 0 {
-		t.Error("nothing could be written")
-	}
+	<-counted
+	t.Logf("%d writes were acknowledged, %d of them before and meanwhile", len(c.acknowledged), before)
 }
+
+// loadWrites are enough to be sure that something was under way when it happened.
+const loadWrites = 50
 
 // loseDatabase stops the database at once while both servers write, and starts it again.
 func (o *outside) loseDatabase(t *testing.T) {

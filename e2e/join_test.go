@@ -21,6 +21,7 @@ import (
 	"islet/appliance/config"
 	"islet/appliance/join"
 	"islet/appliance/lab"
+	"islet/appliance/paas/route"
 )
 
 // plant is a site of one server and two agents. Its parts build upon each other.
@@ -340,9 +341,12 @@ func (s *plant) answersWithout(ctx context.Context, p *platform, url string) err
 func (s *plant) agentCut(t *testing.T) {
 	agent := s.agents[1]
 	before := agent.pids(t)
+	ns := s.namespace(t, "e2e-cut")
+	s.serveFrom(t, ns, "cut", agent.host.Name())
 	if err := agent.host.Cut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.awaitRoutes(t, "endpoints on a dead node are found and repaired", repairs(route.DeadNode, "Pod "+ns+"/cut"))
 	s.awaitState(t, 2*time.Minute, agent.host.Name(), "unreachable")
 	begun := time.Now()
 	if err := agent.host.Heal(t.Context()); err != nil {

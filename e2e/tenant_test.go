@@ -35,6 +35,7 @@ func TestTenants(t *testing.T) {
 	step(t, p, "refusals", environmentRefusals)
 	step(t, p, "rights", tenantRights)
 	step(t, p, "network", tenantNetwork)
+	step(t, p, "routes", routesCompared)
 	step(t, p, "healing", environmentHeals)
 	step(t, p, "removal", environmentRemoved)
 }

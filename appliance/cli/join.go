@@ -1,35 +1,26 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"islet/appliance/config"
-	"islet/appliance/controlplane"
-	"islet/appliance/datastore"
 	"islet/appliance/fetch"
 	"islet/appliance/host"
 	"islet/appliance/install"
 	"islet/appliance/join"
 	"islet/appliance/kubelet"
-	"islet/appliance/layout"
-	"islet/appliance/pki"
 	"islet/appliance/plan"
 	"islet/appliance/preflight"
-	"islet/appliance/registry"
 	"islet/appliance/reset"
-	"islet/appliance/server"
 	"islet/appliance/setup"
 	"islet/appliance/wizard"
 )
@@ -328,54 +319,6 @@ func applicationOf(token join.Token, own config.Config, local netip.Addr, facts 
 	}, nil
 }
 
-// apply asks the site whether it would take this machine, while the ports that the site must reach are open.
-func (f *joinFlags) apply(ctx context.Context, client *join.Client, a join.Application, own config.Config, o *install.Options) (config.Config, error) {
-	listeners := listenForSite(ctx, &a)
-	probes, err := join.Receive(netip.AddrPortFrom(a.Address, vxlanPort))
-	if err == nil {
-		a.ProbePort = vxlanPort
-		defer func() { _ = probes.Close() }()
-	}
-	answer, err := client.Consult(ctx, a)
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-	if err != nil {
-		return config.Config{}, err
-	}
-	if err := probes.Check(ctx, answer.Probe, client.Server.Addr(), a.Address); err != nil {
-		return config.Config{}, Advise(err, "open 8472/udp between the machines; where large ones get lost, let the switches between carry them, or set a smaller network.mtu for the site")
-	}
-	if err := join.CheckReached(client.Server.Addr(), a.Address, answer.Unreached); err != nil {
-		return config.Config{}, Advise(err, "open these ports in this machine's firewall, and in those between")
-	}
-	c, _, err := config.Decode(bytes.NewReader(answer.Config))
-	if err != nil {
-		return c, fmt.Errorf("the site's answer file for this machine: %w", err)
-	}
-	ports := []uint16{registry.Port}
-	if c.Datastore.Store == config.StoreEtcd {
-		ports = append(serverPorts(a.Role), ports...)
-	}
-	warnings, err := join.CheckPorts(ctx, client.Server.Addr(), answer.Servers, ports...)
-	for _, w := range warnings {
-		f.note("warning: another server of the site cannot be reached: %s", w)
-	}
-	if err != nil {
-		return config.Config{}, Advise(err, "open the port towards that server in the firewalls between")
-	}
-	if f.config != "" {
-		if c, err = withOwn(c, own); err != nil {
-			return c, Exit(CodeConfig, fmt.Errorf("%s does not go with the site's answer file: %w", f.config, err))
-		}
-	}
-	if o.Config, err = config.Marshal(c, false); err != nil {
-		return c, err
-	}
-	o.Target = reset.NewTarget(c, filepath.Dir(o.ConfigPath))
-	return c, nil
-}
-
 // note tells of something that a person should know.
 func (f *joinFlags) note(format string, args ...any) {
 	f.driver.Tell(setup.Note(fmt.Sprintf(format, args...)))
@@ -388,99 +331,6 @@ func withOwn(site, own config.Config) (config.Config, error) {
 	_, err := site.Validate()
 	return site, err
 }
-
-// serverPorts are those by which only servers know each other, for a node that is to be one.
-func serverPorts(role config.Role) []uint16 {
-	if role == config.RoleServer {
-		return []uint16{datastore.ClientPort, datastore.PeerPort}
-	}
-	return nil
-}
-
-// listenForSite opens the ports that the site must reach. One that is taken is for preflight to tell of.
-func listenForSite(ctx context.Context, a *join.Application) []net.Listener {
-	ports := append([]uint16{kubelet.Port}, serverPorts(a.Role)...)
-	if a.Role == config.RoleServer {
-		ports = append(ports, controlplane.SecurePort, join.DefaultPort, registry.Port)
-	}
-	var listeners []net.Listener
-	for _, port := range ports {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(a.Address, port).String())
-		if err == nil {
-			listeners, a.Ports = append(listeners, l), append(a.Ports, port)
-		}
-	}
-	return listeners
-}
-
-const vxlanPort = 8472
-
-// enter asks to be let in and keeps what it gets.
-func (f *joinFlags) enter(ctx context.Context, client *join.Client, a join.Application, l layout.Layout) error {
-	pending := map[string]pki.Request{}
-	a.Requests = map[string][]byte{}
-	for _, leaf := range server.WorkerLeaves(a.Node, a.Address, a.Role) {
-		r, err := pki.NewRequest(leaf)
-		if err != nil {
-			return err
-		}
-		pending[leaf.Name], a.Requests[leaf.Name] = r, r.CSR
-	}
-	admission, err := f.admit(ctx, client, a)
-	if err != nil {
-		return err
-	}
-	if err := pki.WriteAuthorities(l.PKI(), admission.Authorities); err != nil {
-		return err
-	}
-	store, err := pki.OpenJoined(l.PKI(), time.Time{}, nil)
-	if err != nil {
-		return err
-	}
-	for name, r := range pending {
-		if err := store.Install(r, admission.Certificates[name]); err != nil {
-			return err
-		}
-	}
-	if a.Role == config.RoleServer {
-		if err := pki.WriteKeys(l.PKI(), admission.Keys); err != nil {
-			return err
-		}
-		if err := datastore.WriteCredentials(l.PKI(), admission.Database); err != nil {
-			return err
-		}
-	}
-	return join.WriteServers(l.Servers(), admission.Servers)
-}
-
-// admit asks until somebody has approved, where that is needed.
-func (f *joinFlags) admit(ctx context.Context, client *join.Client, a join.Application) (join.Admission, error) {
-	deadline := time.Now().Add(f.patient)
-	for told := false; ; {
-		admission, err := client.Admit(ctx, a)
-		if !errors.Is(err, join.ErrAwaitingApproval) {
-			return admission, err
-		}
-		if !told {
-			told = true
-			info, err := pki.PublicKey(a.Requests[join.NodeLeaf])
-			if err != nil {
-				return admission, err
-			}
-			f.driver.Tell(setup.Approval{Node: a.Node, Words: join.KeyOf(info).Words()})
-		}
-		if time.Now().After(deadline) {
-			return admission, Exit(CodeTimeout, Advise(fmt.Errorf("not approved within %s: %w", f.patient, err), "run the same command again, and let somebody approve meanwhile"))
-		}
-		select {
-		case <-ctx.Done():
-			return admission, ctx.Err()
-		case <-time.After(approvalInterval):
-		}
-	}
-}
-
-const approvalInterval = 2 * time.Second
 
 // undo leaves the machine as it was: nothing of the node runs yet.
 func (f *joinFlags) undo(ctx context.Context, target reset.Target, cause error) error {
@@ -498,34 +348,6 @@ func undoTo(ctx context.Context, target reset.Target) error {
 	}
 	if errors.Is(err, reset.ErrNotNode) {
 		return nil
-	}
-	return err
-}
-
-// explainJoin says what to do about refusals. Where none of several servers was right, an impostor among them is the graver
-// news.
-func explainJoin(err error) error {
-	for _, row := range []struct {
-		err    error
-		advice string
-	}{
-		{join.ErrNotToken, "type the whole token as `appliance token create` printed it"},
-		{join.ErrMistyped, "compare it group by group with what `appliance token create` printed"},
-		{join.ErrImpostor, "do not go on: the token is of another site, or of this one before it was installed anew; make a new token"},
-		{join.ErrNoServer, "check the cable, this machine's address, and that port 9443 is open between the machines"},
-		{join.ErrUnknownToken, "make a new one on a server of this site: appliance token create"},
-		{join.ErrExpiredToken, "make a new one on a server: appliance token create"},
-		{join.ErrUsedToken, "make a new one on a server: appliance token create"},
-		{join.ErrRevokedToken, "ask who revoked it, or make a new one on a server: appliance token create"},
-		{join.ErrNameTaken, "choose another with --name, or remove the old node on a server: appliance node remove NAME"},
-		{join.ErrAddressTaken, "give this machine another address, or remove the old node on a server: appliance node remove NAME"},
-		{join.ErrNotApproved, "ask who refused it; `appliance node approve` on a server changes that"},
-		{join.ErrWrongNode, "give this machine that name with --name, or make a token that is good for any: appliance token create"},
-		{join.ErrWrongRole, "make a token for that role on a server: appliance token create --role"},
-	} {
-		if errors.Is(err, row.err) {
-			return Advise(err, row.advice)
-		}
 	}
 	return err
 }

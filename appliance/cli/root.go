@@ -33,6 +33,7 @@ func commands() []func(*Env) *cobra.Command {
 		newServerCommand,
 		newTenantCommand,
 		newEnvironmentCommand,
+		newRouteCommand,
 		newResetCommand,
 		newStatusCommand,
 		newDashboardCommand,

@@ -191,6 +191,15 @@ func (s *Supervisor) Snapshot() []Status {
 	return out
 }
 
+// Needs says whether one component needs another, at once or through what it needs, or is it.
+func (s *Supervisor) Needs(name, other string) bool {
+	if name == other {
+		return true
+	}
+	u := s.byName[name]
+	return u != nil && slices.ContainsFunc(u.needs, func(need string) bool { return s.Needs(need, other) })
+}
+
 // Events lists the newest events, oldest first.
 func (s *Supervisor) Events() []Event {
 	s.mu.Lock()

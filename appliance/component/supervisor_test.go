@@ -455,6 +455,22 @@ func TestNeedsThatGoDownLeaveDependantsAlone(t *testing.T) {
 	})
 }
 
+func TestNeedsThroughOthers(t *testing.T) {
+	t.Parallel()
+	s, err := NewSupervisor(slog.New(slog.DiscardHandler), taskUnit("a", []string{"b", "d"}, serve), taskUnit("b", []string{"c"}, serve),
+		taskUnit("c", nil, serve), taskUnit("d", nil, serve))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pair, want := range map[[2]string]bool{
+		{"a", "a"}: true, {"a", "b"}: true, {"a", "c"}: true, {"a", "d"}: true, {"b", "d"}: false, {"c", "a"}: false, {"x", "a"}: false,
+	} {
+		if got := s.Needs(pair[0], pair[1]); got != want {
+			t.Errorf("%v: %t", pair, got)
+		}
+	}
+}
+
 func TestRefusedDeclarations(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -32,6 +32,7 @@ const (
 	NodeNotReady          Code = "node-not-ready"
 	NodeRemoved           Code = "node-removed"
 	PortInUse             Code = "port-in-use"
+	RouteBroken           Code = "route-broken"
 	ServerStandby         Code = "server-standby"
 	SnapshotFailed        Code = "snapshot-failed"
 	VIPDuplicate          Code = "vip-duplicate"
@@ -105,6 +106,8 @@ func Catalogue() []Problem {
 		{Code: RegistryNotReplicated, Severity: Warning, Title: "has images that no other server has", After: time.Minute,
 			CausedBy: []Code{ComponentCrashing, ComponentNotReady, DiskBytesLow},
 			Advice:   "bring the other servers back, or free space on them; what is missing there is copied by itself"},
+		{Code: RouteBroken, Severity: Warning, Title: "does not lead to where it should", CausedBy: down,
+			Advice: "see all of it, and what is repaired by itself: appliance route list"},
 		{Code: DiskSlow, Severity: Warning, Title: "is slow to make writes safe", After: 2 * time.Minute,
 			Advice: "look for what else writes to this disk; prefer an SSD for the state directory"},
 		{Code: ServerStandby, Severity: Warning, Title: "is a server without a vote", After: time.Minute,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"islet/appliance/paas/route"
 	"islet/appliance/paas/tenancy"
 	"islet/appliance/paas/v1alpha1"
 )
@@ -29,7 +31,7 @@ import (
 // Scheme knows the kinds that the controllers use.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, rbacv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(s); err != nil {
 			return nil, err
 		}
@@ -57,8 +59,8 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 		Scheme: scheme, Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", PprofBindAddress: "0",
 		Logger:     logr.FromSlogHandler(logger.Handler()),
 		Controller: config.Controller{SkipNameValidation: &skip}, // it is started anew whenever the lease comes back
-		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Namespace{}}}},
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{ // the rest of the site is nobody's business here
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Namespace{}}, Unstructured: true}},
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{ // the rest of the site is nobody's business here
 			&corev1.Namespace{}: inManaged, &corev1.ResourceQuota{}: inManaged, &corev1.LimitRange{}: inManaged,
 			&networkingv1.NetworkPolicy{}: inManaged, &rbacv1.RoleBinding{}: inManaged,
 		}},
@@ -68,6 +70,9 @@ func Run(ctx context.Context, access *rest.Config, domain string, logger *slog.L
 	}
 	r := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
 	if err := r.AddTo(m); err != nil {
+		return err
+	}
+	if err := m.Add(route.NewWatcher(m.GetClient(), logger)); err != nil {
 		return err
 	}
 	if err := m.Add(manager.RunnableFunc(func(ctx context.Context) error {

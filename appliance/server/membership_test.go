@@ -163,6 +163,15 @@ func TestAdmissionOfAServer(t *testing.T) {
 func TestStandbyIsReady(t *testing.T) {
 	t.Parallel()
 	s := branch(t)
+	unit := func(name string, needs ...string) component.Unit {
+		return component.Unit{New: func() component.Component { return component.Task{TaskName: name, TaskNeeds: needs} }}
+	}
+	var err error
+	if s.supervisor, err = component.NewSupervisor(s.Log, unit(datastore.EtcdName), unit(datastore.EtcdMemberName, datastore.EtcdName),
+		unit(controlplane.APIServerName, datastore.EtcdMemberName), unit(addonsName, controlplane.APIServerName), unit(tenancyName, addonsName),
+		unit(runtime.Name)); err != nil {
+		t.Fatal(err)
+	}
 	waiting := func(name string) component.Status { return component.Status{Name: name, State: component.Waiting} }
 	for _, c := range []struct {
 		name             string

@@ -146,6 +146,9 @@ func (n *node) run(ctx context.Context) error {
 	})
 	running.Go(func() { n.serveView(beside) })
 	running.Go(func() { n.watchHealth(beside) })
+	if !n.isAgent() {
+		running.Go(func() { n.watchRoutes(beside, n.pods) })
+	}
 	running.Go(func() { n.measure(beside) })
 	running.Go(func() { n.notify(beside) })
 	running.Go(func() {

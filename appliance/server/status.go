@@ -53,13 +53,10 @@ func (n *node) Status() api.Status {
 	return s
 }
 
-// withoutVote are the components that wait on a server whose copy of the datastore has no vote yet. All else of such a
-// server works.
-var withoutVote = []string{datastore.EtcdMemberName, controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName, addonsName, tenancyName}
-
-// isMissing says whether a component should be ready and is not.
+// isMissing says whether a component should be ready and is not. On a server whose copy of the datastore has no vote, what
+// needs the vote waits, and all else works.
 func (n *node) isMissing(c component.Status) bool {
-	return c.State != component.Ready && (!n.standby.Load() || !slices.Contains(withoutVote, c.Name))
+	return c.State != component.Ready && (!n.standby.Load() || !n.supervisor.Needs(c.Name, datastore.EtcdMemberName))
 }
 
 func (n *node) nodeStatus() api.Node {
@@ -135,10 +132,9 @@ func (n *node) Snapshot(ctx context.Context) (string, error) {
 // or the API keeps showing and acting on it, so all of them start again; when the daemon itself starts, nothing of that
 // runs yet.
 func (n *node) afterRestoration(datastore.Restoration) {
-	watchers := []string{controlplane.APIServerName, controlplane.ControllerManagerName, controlplane.SchedulerName,
-		kubelet.Name, network.AgentName, network.ProxyName, addonsName, tenancyName}
+	watches := []string{kubelet.Name, network.AgentName, network.ProxyName} // by the balancer, whichever API server answers
 	for _, c := range n.supervisor.Snapshot() {
-		if !c.IsReady() || !slices.Contains(watchers, c.Name) {
+		if !c.IsReady() || !n.supervisor.Needs(c.Name, controlplane.APIServerName) && !slices.Contains(watches, c.Name) {
 			continue
 		}
 		if err := n.supervisor.Restart(c.Name); err != nil {

@@ -260,4 +260,8 @@ var zhDashboard = map[string]string{
 	"change what is shown here, in the database or in the answer file, and restart the appliance": "请在数据库或应答文件中更改此处所示内容，然后重启 appliance",
 	"is not fit for a site":                     "不适合用于站点",
 	"change what is shown here in the database": "请在数据库中更改此处所示内容",
+
+	// of ways to applications
+	"does not lead to where it should":                                    "没有通向应到之处",
+	"see all of it, and what is repaired by itself: appliance route list": "查看全部内容以及自动修复的部分：appliance route list",
 }

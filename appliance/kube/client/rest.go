@@ -112,7 +112,7 @@ func (a *api) resource(ctx context.Context, o runtime.Object, kind schema.GroupV
 }
 
 // clusterKinds are the typed kinds without a namespace.
-var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true, "Tenant": true, "Environment": true}
+var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true, "Tenant": true, "Environment": true, "HealthReport": true}
 
 func kindOf(o runtime.Object) (schema.GroupVersionKind, error) {
 	if _, ok := o.(runtime.Unstructured); ok {

@@ -14,7 +14,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 
 // AddToScheme makes the kinds known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{})
+	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &HealthReport{}, &HealthReportList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
