@@ -330,16 +330,21 @@ func (p *person) press(keys ...string) {
 // until types until the screen says something.
 func (p *person) until(title string) {
 	p.t.Helper()
-	for range 60 {
+	const saved = "Type saved and Enter"
+	for deadline, typed := time.Now().Add(20*time.Second), false; time.Now().Before(deadline); {
 		if p.flow.session != nil {
 			time.Sleep(5 * time.Millisecond) // the session's goroutine comes to its next question
 			p.give(newsMsg{p.flow.session})
 		}
 		shown := p.root.Render()
+		if typed && strings.Contains(shown, saved) { // it has not heard of it yet
+			continue
+		}
 		switch {
 		case strings.Contains(shown, "The node is ready") && title == "Ready":
 			return
-		case strings.Contains(shown, "Type saved and Enter"):
+		case strings.Contains(shown, saved):
+			typed = true
 			p.press("s", "a", "v", "e", "d", "enter")
 		case p.servers && strings.Contains(shown, "What the site is to survive"):
 			p.press("2", "enter")
