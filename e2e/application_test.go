@@ -224,7 +224,10 @@ func releasePromoted(t *testing.T, p *platform) {
 	if test, prod := p.imagesOf(t, "press-test"), p.imagesOf(t, "press-prod"); len(test) != 1 || !slices.Equal(test, prod) {
 		t.Errorf("in test runs %v, in prod %v", test, prod)
 	}
-	p.refused(t, "by a release order", "kubectl -n press-prod create deployment beside --image=x --replicas=2")
+	for _, beside := range []string{"create deployment beside --image=x --replicas=2", "create job beside --image=x", "create cronjob beside --image=x --schedule=@daily", "run beside --image=x"} {
+		p.refused(t, "by a release order", "kubectl -n press-prod "+beside)
+	}
+	p.refused(t, "an owner of the tenant may", "kubectl -n press-prod --as bob delete application hello")
 	p.refused(t, "nobody runs programs", "app exec press-prod hello -- /hello")
 }
 
