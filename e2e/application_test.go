@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"islet/appliance/cli"
@@ -224,8 +225,17 @@ func releasePromoted(t *testing.T, p *platform) {
 	if test, prod := p.imagesOf(t, "press-test"), p.imagesOf(t, "press-prod"); len(test) != 1 || !slices.Equal(test, prod) {
 		t.Errorf("in test runs %v, in prod %v", test, prod)
 	}
-	for _, beside := range []string{"create deployment beside --image=x --replicas=2", "create job beside --image=x", "create cronjob beside --image=x --schedule=@daily", "run beside --image=x"} {
+	for _, beside := range []string{"create deployment beside --image=x --replicas=2", "create job beside --image=x", "create cronjob beside --image=x --schedule=@daily"} {
 		p.refused(t, "by a release order", "kubectl -n press-prod "+beside)
+	}
+	allowed := func(pod *corev1.Pod) { // but for its coming by nobody's order
+		pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
+		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		}
+	}
+	if _, err := p.kube.CoreV1().Pods("press-prod").Create(t.Context(), newPod("press-prod", "beside", allowed), metav1.CreateOptions{}); err == nil || !strings.Contains(err.Error(), "by a release order") {
+		t.Errorf("a pod of its own: %v", err)
 	}
 	p.refused(t, "an owner of the tenant may", "kubectl -n press-prod --as bob delete application hello")
 	p.refused(t, "nobody runs programs", "app exec press-prod hello -- /hello")

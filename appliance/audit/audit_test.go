@@ -163,7 +163,7 @@ func TestTamperingWithAJournal(t *testing.T) {
 		"twice":                 {func(e []Entry) []Entry { return slices.Insert(e, 4, e[4]) }, KindGap},
 		"put in, hashes too":    {func(e []Entry) []Entry { return rehash(slices.Insert(e, 4, deed(99))) }, KindAltered},
 		"the end cut off":       {func(e []Entry) []Entry { return e[:len(e)-1] }, KindCut},
-		"all gone":              {func([]Entry) []Entry { return nil }, KindCut},
+		"all gone":              {func([]Entry) []Entry { return nil }, KindMissing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,6 +19,7 @@ const (
 	KindAltered   Kind = "altered"   // an entry is not what its hash, or a signed head, says
 	KindGap       Kind = "gap"       // entries are missing, or in another order
 	KindCut       Kind = "cut"       // the end is missing
+	KindMissing   Kind = "missing"   // a whole chain is, which a replaced disk explains, too
 	KindSignature Kind = "signature" // no server of the site has signed it
 )
 
@@ -48,7 +49,7 @@ type Report struct {
 
 // Worst is the first kind of all that was found; empty if nothing is wrong.
 func (r Report) Worst() Kind {
-	for _, kind := range []Kind{KindMalformed, KindAltered, KindGap, KindCut, KindSignature} {
+	for _, kind := range []Kind{KindMalformed, KindAltered, KindGap, KindCut, KindMissing, KindSignature} {
 		if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == kind }) {
 			return kind
 		}
@@ -108,7 +109,7 @@ func (v *Verifier) Head(h Head, here bool) {
 	w := v.chains[h.Chain]
 	switch {
 	case w == nil && here:
-		v.found(KindCut, h.Chain, h.Seq, "the whole chain is missing, and its server has signed it up to entry %d", h.Seq)
+		v.found(KindMissing, h.Chain, h.Seq, "the whole chain is missing, and its server has signed it up to entry %d", h.Seq)
 	case w == nil:
 		v.chains[h.Chain] = &walk{signed: h.Seq, hashes: map[uint64]string{}}
 	case w.n == 0: // known by a head only

@@ -30,7 +30,7 @@ type Entry struct {
 	Hash    string `json:"hash"`
 }
 
-// VerbBegin is the verb of the first entry of a chain, and VerbLost that of one which says that events cannot be told any more.
+// VerbBegin is the verb of the first entry of a chain, and VerbLost that of one which says that events, or a whole chain, cannot be told any more.
 const (
 	VerbBegin = "begin"
 	VerbLost  = "lost"

@@ -290,7 +290,7 @@ func printVerified(out io.Writer, list []auditVerified) error {
 func judgeAudit(list []auditVerified) error {
 	codes := map[audit.Kind]Code{
 		audit.KindMalformed: CodeNotAudit, audit.KindAltered: CodeAuditAltered, audit.KindGap: CodeAuditGap,
-		audit.KindCut: CodeAuditCut, audit.KindSignature: CodeAuditForeign,
+		audit.KindCut: CodeAuditCut, audit.KindMissing: CodeAuditCut, audit.KindSignature: CodeAuditForeign,
 	}
 	for _, v := range list {
 		worst := v.Report.Worst()

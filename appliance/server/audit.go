@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -45,9 +46,10 @@ type auditor struct {
 	pair        func() (tls.Certificate, error)
 	authorities func() []*x509.Certificate
 
-	checked   bool // that the journal is what was published of it
-	published uint64
-	broken    atomic.Pointer[audit.Finding]
+	checked    atomic.Bool // that the journal is what was published of it
+	published  uint64
+	signedWith []byte // the certificate of what was published last
+	broken     atomic.Pointer[audit.Finding]
 }
 
 // Name implements component.Component.
@@ -85,7 +87,7 @@ func (a *auditor) Run(ctx context.Context, ready func()) (err error) {
 		}
 		if time.Since(told) >= headInterval {
 			told = time.Now()
-			if err := a.publish(ctx, journal.Last()); err != nil && ctx.Err() == nil {
+			if err := a.publish(ctx, journal); err != nil && ctx.Err() == nil {
 				a.log.Debug("audit head not published", "error", err)
 			}
 		}
@@ -116,23 +118,24 @@ func (a *auditor) follow(journal *audit.Journal, follower *audit.Follower) error
 }
 
 // publish tells the others how far the chain has come, once it is what they know of it already.
-func (a *auditor) publish(ctx context.Context, last audit.Entry) error {
-	if last.Seq == a.published || a.broken.Load() != nil {
+func (a *auditor) publish(ctx context.Context, journal *audit.Journal) error {
+	if a.broken.Load() != nil {
 		return nil
 	}
-	if !a.checked {
-		finding, err := a.compare(ctx)
+	if !a.checked.Load() {
+		finding, err := a.compare(ctx, journal)
 		if err != nil {
 			return err
 		}
-		if a.checked = true; finding != nil {
+		if a.checked.Store(true); finding != nil {
 			a.broken.Store(finding)
 			a.log.Error("audit log was tampered with", "chain", finding.Chain, "entry", finding.Seq, "found", finding.Text)
 			return nil
 		}
 	}
 	pair, err := a.pair()
-	if err != nil {
+	last := journal.Last()
+	if err != nil || last.Seq == a.published && bytes.Equal(pair.Certificate[0], a.signedWith) {
 		return err
 	}
 	head, err := audit.Sign(last, pair, time.Now())
@@ -140,20 +143,48 @@ func (a *auditor) publish(ctx context.Context, last audit.Entry) error {
 		err = audit.Publish(ctx, a.client, head)
 	}
 	if err == nil {
-		a.published = last.Seq
+		a.published, a.signedWith = last.Seq, pair.Certificate[0]
 	}
 	return err
 }
 
-// compare holds the journal against the heads that are published of this server's chains.
-func (a *auditor) compare(ctx context.Context) (*audit.Finding, error) {
+// compare holds the journal against the heads that are published of this server's chains. A head by an authority that was replaced
+// meanwhile says nothing; it is signed anew. That a former chain is missing, with the machine or the disk that had it, is written
+// down in this one: it stays a finding of `appliance audit verify`, but no reason why this server should not work.
+func (a *auditor) compare(ctx context.Context, journal *audit.Journal) (*audit.Finding, error) {
 	heads, err := audit.Published(ctx, a.client)
 	if err != nil {
 		return nil, err
 	}
 	report, err := audit.VerifyJournal(a.dir, a.node, heads, a.authorities())
-	if err != nil || len(report.Findings) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return &report.Findings[0], nil
+	for _, f := range report.Findings {
+		switch f.Kind {
+		case audit.KindSignature:
+		case audit.KindMissing:
+			if err := a.missing(journal, f); err != nil {
+				return nil, err
+			}
+		default:
+			return &f, nil
+		}
+	}
+	return nil, nil
+}
+
+// missing writes down once that a former chain of this server is not here.
+func (a *auditor) missing(journal *audit.Journal, f audit.Finding) error {
+	lost := audit.Entry{Time: time.Now(), Who: "islet", Verb: audit.VerbLost, Object: "chains/" + f.Chain, Detail: f.Text}
+	told := false
+	err := audit.ReadAll(a.dir, func(e audit.Entry) error {
+		told = told || e.Verb == lost.Verb && e.Object == lost.Object
+		return nil
+	})
+	if err != nil || told {
+		return err
+	}
+	a.log.Warn("a former audit log of this server is not here", "chain", f.Chain, "entries", f.Seq)
+	return journal.Append(lost)
 }

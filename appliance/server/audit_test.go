@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,8 +81,48 @@ func TestAuditor(t *testing.T) {
 			}
 		}
 	}
+	whole := slices.Clone(raw)
 	a = run(func(a *auditor) bool { return a.broken.Load() != nil })
 	if f := a.broken.Load(); lines != 2 || f == nil || f.Kind != audit.KindCut || a.Check(t.Context()) == nil {
 		t.Errorf("%d lines, found %+v", lines, f)
+	}
+
+	// Another authority for nodes: the old head says nothing, and is signed anew.
+	if err := os.WriteFile(files[0], whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if store, err = pki.Open(t.TempDir(), time.Time{}, nil); err == nil {
+		_, err = store.Ensure([]pki.Leaf{{Name: join.NodeLeaf, Authority: pki.NodeCA, CommonName: "n1", Server: true, Client: true}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(a *auditor) bool {
+		heads, err := audit.Published(t.Context(), api)
+		return err == nil && len(heads) > 0 && !slices.ContainsFunc(heads, func(h audit.Head) bool { return h.Verify(a.authorities()) != nil })
+	}
+	if a = run(signed); a.Check(t.Context()) != nil || !signed(a) {
+		t.Errorf("after a rotation: %v", a.Check(t.Context()))
+	}
+
+	// A disk that was replaced: the chain before is known by its head, which the new one says once.
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		a = run(func(a *auditor) bool {
+			heads, err := audit.Published(t.Context(), api)
+			return err == nil && len(heads) == 2 && a.checked.Load()
+		})
+		var lost []string
+		err := audit.ReadAll(dir, func(e audit.Entry) error {
+			if e.Verb == audit.VerbLost && strings.HasPrefix(e.Object, "chains/") {
+				lost = append(lost, e.Object)
+			}
+			return nil
+		})
+		if err != nil || a.Check(t.Context()) != nil || !slices.Equal(lost, []string{"chains/" + heads[0].Chain}) {
+			t.Errorf("after the loss of the disk: %v, %v; lost %v", err, a.Check(t.Context()), lost)
+		}
 	}
 }
