@@ -121,6 +121,9 @@ func (p *platform) objects(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 		for _, o := range list.Items {
+			if o.GetName() == "audit-heads" { // which each server writes as its audit log grows
+				continue
+			}
 			text, err := json.Marshal(o.Object)
 			if err != nil {
 				t.Fatal(err)
