@@ -27,11 +27,11 @@ spec:
   ingress: [{from: [{podSelector: {}}]}]
 `
 
-// installByTyping installs with nothing but the keyboard: two words, and Enter for the rest.
+// installByTyping installs with nothing but the keyboard: three words, and Enter for the rest.
 func (p *platform) installByTyping(t *testing.T) {
 	t.Helper()
-	const questions = 12
-	typed := "\n" + p.site + "\n" + strings.Repeat("\n", questions-2) + "y\n"
+	const questions = 14
+	typed := "\n" + p.site + "\n" + strings.Repeat("\n", questions-2) + "y\nsaved\n"
 	var seen strings.Builder
 	err := p.host.Exec(t.Context(), lab.Command{Args: []string{"appliance"}, Env: []string{"APPLIANCE_PLAIN=1"}, TTY: true, Stdin: strings.NewReader(typed), Stdout: &seen})
 	if err != nil || !strings.Contains(seen.String(), "appliance server") {

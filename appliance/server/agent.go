@@ -51,7 +51,8 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 	}
 	n.pods = client
 	n.balancer = n.newBalancer()
-	units := append(n.witnessUnits(), []component.Unit{
+	units := []component.Unit{
+		n.witnessUnit(),
 		n.balancerUnit(),
 		n.imageSourcesUnit(client),
 		runtime.Containerd(n.runtimeParams()),
@@ -62,7 +63,7 @@ func (n *node) agentUnits() ([]component.Unit, error) {
 		n.nodeUnit(client),
 		n.membershipUnit(n.refresh, membershipInterval),
 		n.backups.unit(),
-	}...)
+	}
 	return append(units, n.moveUnits(n.reportDone, nil)...), nil
 }
 

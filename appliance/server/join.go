@@ -53,7 +53,11 @@ func (n *node) newSite(c client.Client) *site {
 
 // nodeAPIUnits are the node API at each address that this server has as a node.
 func (s *site) nodeAPIUnits() []component.Unit {
-	return s.listenAt(func(ctx context.Context, address string, id join.Identity, ready func()) error {
+	addresses := []netip.Addr{s.derived.Address}
+	if other := s.otherAddress(); other.IsValid() {
+		addresses = append(addresses, other)
+	}
+	return s.listenAt(addresses, func(ctx context.Context, address string, id join.Identity, ready func()) error {
 		return join.Serve(ctx, address, id, s, s.Log, ready)
 	})
 }

@@ -48,25 +48,23 @@ func (n *node) TellEvents(_ context.Context, c join.Caller) ([]component.Event, 
 	return n.Events(), nil
 }
 
-// witnessUnits are what an agent has of the node API, at each address that it has as a node.
-func (n *node) witnessUnits() []component.Unit {
-	return n.listenAt(func(ctx context.Context, address string, id join.Identity, ready func()) error {
+// witnessUnit is what an agent has of the node API. While it moves it is asked where it is: its machine may have lost the former
+// address already, and no other node depends on it.
+func (n *node) witnessUnit() component.Unit {
+	return n.listenAt([]netip.Addr{n.derived.Address}, func(ctx context.Context, address string, id join.Identity, ready func()) error {
 		return join.ServeWitness(ctx, address, id, n, n.Log, ready)
-	})
+	})[0]
 }
 
-// listenAt makes a unit of the node API for each address that this node has as a node.
-func (n *node) listenAt(serve func(ctx context.Context, address string, id join.Identity, ready func()) error) []component.Unit {
+// listenAt makes a unit of the node API for each of these addresses, of which the first is the node's.
+func (n *node) listenAt(addresses []netip.Addr, serve func(ctx context.Context, address string, id join.Identity, ready func()) error) (units []component.Unit) {
 	id := join.Identity{Pair: n.nodePair, Authorities: func() []*x509.Certificate { return n.pki.Authority(pki.NodeCA).Trusted }}
-	unit := func(name string, at netip.Addr) component.Unit {
+	name := nodeAPIName
+	for _, at := range addresses {
 		address := netip.AddrPortFrom(at, join.DefaultPort).String()
-		return component.Unit{New: func() component.Component {
-			return component.Task{TaskName: name, Do: func(ctx context.Context, ready func()) error { return serve(ctx, address, id, ready) }}
-		}}
-	}
-	units := []component.Unit{unit(nodeAPIName, n.derived.Address)}
-	if other := n.otherAddress(); other.IsValid() {
-		units = append(units, unit(nodeAPIName+"-former", other))
+		task := component.Task{TaskName: name, Do: func(ctx context.Context, ready func()) error { return serve(ctx, address, id, ready) }}
+		units = append(units, component.Unit{New: func() component.Component { return task }})
+		name = nodeAPIName + "-former"
 	}
 	return units
 }
