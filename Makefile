@@ -112,7 +112,7 @@ fuzz: ## fuzz every decoder of outside input for FUZZTIME each
 .PHONY: e2e
 e2e: bundle ## the real thing in isolated hosts
 	$(call say,end-to-end tests)
-	@APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -parallel 2 -timeout 60m -v ./e2e
+	@APPLIANCE=$(CURDIR)/$(OUT)/appliance go test -count=1 -parallel 2 -timeout 75m -v ./e2e
 
 .PHONY: e2e-long
 e2e-long: bundle ## the same with 200 power cuts of one host and 100 of all hosts of a site
