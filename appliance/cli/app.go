@@ -81,19 +81,7 @@ func newAppListCommand(env *Env) *cobra.Command {
 		Long:    "Lists the applications with their state and, where they are not ready, the cause.",
 		Example: "  appliance app list\n  appliance app list press-prod -o json | jq '.[] | select(.state != \"Ready\")'",
 	}
-	format := AddFormatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := openPlatform()
-		if err != nil {
-			return err
-		}
-		list, err := apps(cmd.Context(), c, strings.Join(args, ""))
-		if err != nil {
-			return err
-		}
-		return env.Print(*format, list, func(w io.Writer) error { return printApps(w, list) })
-	}
-	return cmd
+	return listing(env, cmd, apps, printApps)
 }
 
 func printApps(out io.Writer, list []appView) error {

@@ -201,19 +201,7 @@ func newEnvironmentListCommand(env *Env) *cobra.Command {
 		Long:    "Lists the environments of a tenant, or of all, with the rules that hold in each.",
 		Example: "  appliance env list\n  appliance env list press -o json",
 	}
-	format := AddFormatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := openPlatform()
-		if err != nil {
-			return err
-		}
-		list, err := environments(cmd.Context(), c, strings.Join(args, ""))
-		if err != nil {
-			return err
-		}
-		return env.Print(*format, list, func(w io.Writer) error { return printEnvironments(w, list) })
-	}
-	return cmd
+	return listing(env, cmd, environments, printEnvironments)
 }
 
 func printEnvironments(out io.Writer, list []environmentView) error {

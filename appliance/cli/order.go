@@ -64,23 +64,16 @@ func newOrderListCommand(env *Env) *cobra.Command {
 		Long:    "Lists the release orders, the newest first, with how far each has come and what it waits for.",
 		Example: "  appliance order list press-prod\n  appliance order list -o json | jq '.[] | select(.phase == \"PendingApproval\")'",
 	}
-	format := AddFormatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := openPlatform()
-		if err != nil {
-			return err
-		}
-		list, err := orders(cmd.Context(), c, strings.Join(args, ""))
-		if err != nil {
-			return err
-		}
-		out := []orderView{}
-		for _, o := range list {
-			out = append(out, viewOrder(o))
-		}
-		return env.Print(*format, out, func(w io.Writer) error { return printOrders(w, out) })
+	return listing(env, cmd, orderViews, printOrders)
+}
+
+func orderViews(ctx context.Context, c client.Client, environment string) ([]orderView, error) {
+	list, err := orders(ctx, c, environment)
+	out := []orderView{}
+	for _, o := range list {
+		out = append(out, viewOrder(o))
 	}
-	return cmd
+	return out, err
 }
 
 // orders lists them, the newest first.

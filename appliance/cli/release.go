@@ -140,19 +140,7 @@ func newReleaseListCommand(env *Env) *cobra.Command {
 		Long:    "Lists the releases that are known in an environment, the newest first, with where they came from.",
 		Example: "  appliance release list press-dev\n  appliance release list -o json | jq '.[].images'",
 	}
-	format := AddFormatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := openPlatform()
-		if err != nil {
-			return err
-		}
-		list, err := releases(cmd.Context(), c, strings.Join(args, ""))
-		if err != nil {
-			return err
-		}
-		return env.Print(*format, list, func(w io.Writer) error { return printReleases(w, list) })
-	}
-	return cmd
+	return listing(env, cmd, releases, printReleases)
 }
 
 func releases(ctx context.Context, c client.Client, environment string) ([]releaseView, error) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -38,6 +39,23 @@ func openPlatform() (client.Client, error) {
 		return nil, err
 	}
 	return site.client, nil
+}
+
+// listing makes a command that lists what of the platform's kinds is in the place that its argument names, or everywhere.
+func listing[V any](env *Env, cmd *cobra.Command, list func(ctx context.Context, c client.Client, where string) ([]V, error), show func(io.Writer, []V) error) *cobra.Command {
+	format := AddFormatFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := openPlatform()
+		if err != nil {
+			return err
+		}
+		found, err := list(cmd.Context(), c, strings.Join(args, ""))
+		if err != nil {
+			return err
+		}
+		return env.Print(*format, found, func(w io.Writer) error { return show(w, found) })
+	}
+	return cmd
 }
 
 // explainAPI gives what the API refuses its exit code. The API's own words say what is wrong with which field.
