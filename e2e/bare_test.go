@@ -135,10 +135,10 @@ func (s *bareSite) joinServer(t *testing.T) {
 // joinKilled kills the join when it has a good part, and takes its token away. The machine is known to the site already, and
 // goes on.
 func (s *bareSite) joinKilled(t *testing.T) {
-	const executableMiB, enoughMiB, limit = 50, 50, 3000
+	const executableMiB, enoughMiB, limit = 50, 30, 3000
 	token, id := s.token(t, config.RoleAgent)
 	out := s.agent.run(t, "sh", "-c", fmt.Sprintf(`%s join --token %s >/root/log 2>&1 & pid=$!
-		i=0; while [ $i -lt %d ] && [ "$(du -sm /var/lib/appliance/fetched 2>/dev/null | cut -f1 || echo 0)" -lt %d ] 2>/dev/null || [ ! -d /var/lib/appliance/fetched ]; do sleep 0.02; i=$((i+1)); done
+		i=0; while [ $i -lt %d ] && [ "${have:-0}" -lt %d ]; do sleep 0.02; i=$((i+1)); have=$(du -sm /var/lib/appliance/fetched 2>/dev/null | cut -f1); done
 		kill -9 $pid; wait $pid; cat /root/log; ls /etc/appliance; du -sm /var/lib/appliance/fetched`, barePath, token, limit, executableMiB+enoughMiB))
 	if !strings.Contains(out, "joining.json") || strings.Contains(out, "config.yaml") {
 		t.Fatalf("it was not killed in its middle:\n%s", out)

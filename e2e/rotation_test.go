@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -247,39 +245,12 @@ func (f *fleet) extensions(t *testing.T, was memory) {
 func (f *fleet) refused(t *testing.T, was memory) {
 	t.Helper()
 	for _, p := range f.servers {
-		for _, c := range []struct{ pair, port, path string }{
-			{"admin", "6443", "/api"}, {"node", "9443", "/node/v1/servers"}, {"etcd-client", "2379", "/version"}, {"admin", "10250", "/pods"},
-		} {
-			client := p.lab.HTTPClientTo(p.host.Name() + ":" + c.port)
-			client.Timeout = 10 * time.Second
-			client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{
-				InsecureSkipVerify: true, // the other side is asked
-				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-					pair := was.pairs[c.pair]
-					return &pair, nil
-				},
-			}
-			ask := func() (*http.Response, error) {
-				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.host.Name()+":"+c.port+c.path, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return client.Do(request)
-			}
-			response, err := ask()
-			// In TLS 1.3 a client begins to send before it is judged, and may find the connection closed before it has read why.
-			for try := 0; try < 20 && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)); try++ {
-				response, err = ask()
-			}
-			switch {
-			case err == nil:
-				body, _ := io.ReadAll(response.Body)
-				_ = response.Body.Close()
-				if response.StatusCode != http.StatusUnauthorized {
-					t.Errorf("%s:%s takes a %s certificate of before: %s %s", p.host.Name(), c.port, c.pair, response.Status, body)
-				}
-			case !strings.Contains(err.Error(), "remote error: tls: "):
-				t.Errorf("%s:%s with a %s certificate of before: %v", p.host.Name(), c.port, c.pair, err)
+		if err := p.shakeHands(t.Context(), "2379", was.pairs["etcd-client"]); err == nil || !strings.Contains(err.Error(), "remote error: tls: ") {
+			t.Errorf("%s's etcd with a client's certificate of before: %v", p.host.Name(), err)
+		}
+		for _, c := range []struct{ pair, port, path string }{{"admin", "6443", "/api"}, {"admin", "10250", "/pods"}, {"node", "9443", "/node/v1/servers"}} {
+			if status, err := p.statusWith(t.Context(), c.port, c.path, was.pairs[c.pair]); err != nil || status != http.StatusUnauthorized {
+				t.Errorf("%s:%s with a %s certificate of before: %d, %v", p.host.Name(), c.port, c.pair, status, err)
 			}
 		}
 		config, err := clientcmd.RESTConfigFromKubeConfig(was.kubeconfig)
@@ -295,6 +266,50 @@ func (f *fleet) refused(t *testing.T, was memory) {
 			t.Errorf("%s convinces who trusts the cluster-ca of before: %v", p.host.Name(), err)
 		}
 	}
+}
+
+// showing is the configuration of a client that shows a certificate, whatever authorities the other side names, and takes
+// any of the other side.
+func showing(pair tls.Certificate) *tls.Config {
+	return &tls.Config{
+		InsecureSkipVerify:   true, // the other side is asked
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+	}
+}
+
+// shakeHands waits for what a port says to a certificate. In TLS 1.3 the other side judges it after the client is done, and
+// what the client sent by then could take the answer's place; so it sends nothing.
+func (p *platform) shakeHands(ctx context.Context, port string, pair tls.Certificate) error {
+	raw, err := p.lab.Dial(ctx, "tcp", p.host.Name()+":"+port)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(readyLimit)); err != nil {
+		return err
+	}
+	conn := tls.Client(raw, showing(pair))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}
+
+// statusWith is the status of an answer to who shows a certificate.
+func (p *platform) statusWith(ctx context.Context, port, path string, pair tls.Certificate) (int, error) {
+	client := p.lab.HTTPClientTo(p.host.Name() + ":" + port)
+	client.Timeout = readyLimit
+	client.Transport.(*http.Transport).TLSClientConfig = showing(pair)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+p.host.Name()+":"+port+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
 }
 
 // rotateUnderCuts kills what it can in a rotation: the daemon that it was asked for, the server whose turn it is, and the
