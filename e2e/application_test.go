@@ -34,6 +34,8 @@ func TestApplications(t *testing.T) {
 	step(t, p, "causes", applicationCauses)
 	step(t, p, "release", releaseAndBack)
 	step(t, p, "promotion", releasePromoted)
+	step(t, p, "hooks", releaseHooks)
+	step(t, p, "strategies", releasesBeside)
 	step(t, p, "order refusals", orderRefusals)
 }
 

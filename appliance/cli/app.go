@@ -44,6 +44,14 @@ type appView struct {
 	URLs        []string                   `json:"urls"`
 	Components  []v1alpha1.ComponentStatus `json:"components"`
 	Objects     []string                   `json:"objects"` // that were made for it, as KIND/NAME
+	Beside      *besideView                `json:"beside,omitempty"`
+}
+
+// besideView is the JSON form of a release that runs beside an application.
+type besideView struct {
+	Release string `json:"release,omitempty"`
+	Weight  int32  `json:"weight"` // of 100 requests from outside
+	v1alpha1.BesideStatus
 }
 
 func viewApp(a v1alpha1.Application) appView {
@@ -52,6 +60,9 @@ func viewApp(a v1alpha1.Application) appView {
 		URLs: append([]string{}, s.URLs...), Components: append([]v1alpha1.ComponentStatus{}, s.Components...), Objects: append([]string{}, s.Objects...)}
 	if s.ObservedGeneration < a.Generation {
 		v.State, v.Reason, v.Message = v1alpha1.StateProgressing, "NotSeen", "the controller has not looked at it yet"
+	}
+	if b := a.Spec.Beside; b != nil && s.Beside != nil {
+		v.Beside = &besideView{b.Release, b.Weight, *s.Beside}
 	}
 	return v
 }
@@ -128,6 +139,9 @@ func printApp(out io.Writer, a appView) error {
 		fmt.Fprintf(w, "why:\t%s\n", a.Message)
 	}
 	fmt.Fprintf(w, "release:\t%s\nready:\t%s\n", cmp.Or(a.Release, "none: it was applied as it is"), a.Ready)
+	if b := a.Beside; b != nil {
+		fmt.Fprintf(w, "beside it:\t%s, %s, %s ready, gets %d of 100 requests  %s\n", cmp.Or(b.Release, "another release"), b.State, b.BesideStatus.Ready, b.Weight, b.Message)
+	}
 	for _, u := range a.URLs {
 		fmt.Fprintf(w, "reached at:\t%s\n", u)
 	}

@@ -45,6 +45,7 @@ type orderView struct {
 	Message     string                `json:"message,omitempty"`
 	Since       *metav1.Time          `json:"since,omitempty"` // it is in this phase
 	RollbackOf  string                `json:"rollbackOf,omitempty"`
+	Strategy    *v1alpha1.Strategy    `json:"strategy,omitempty"` // none: rolling
 	Approvals   []v1alpha1.Opinion    `json:"approvals"`
 	Previous    string                `json:"previousRelease,omitempty"`
 	Failure     string                `json:"failure,omitempty"` // why it was rolled back
@@ -54,7 +55,7 @@ type orderView struct {
 func viewOrder(o v1alpha1.ReleaseOrder) orderView {
 	s := o.Status
 	return orderView{Environment: o.Namespace, Name: o.Name, Application: o.Spec.Application, Release: o.Spec.Release, Author: o.Spec.Author,
-		Phase: cmp.Or(s.Phase, v1alpha1.PhaseDraft), Message: s.Message, Since: s.Since, RollbackOf: o.Spec.RollbackOf,
+		Phase: cmp.Or(s.Phase, v1alpha1.PhaseDraft), Message: s.Message, Since: s.Since, RollbackOf: o.Spec.RollbackOf, Strategy: o.Spec.Strategy,
 		Approvals: append([]v1alpha1.Opinion{}, o.Spec.Approvals...), Previous: s.PreviousRelease, Failure: s.Failure, History: append([]v1alpha1.OrderEvent{}, s.History...)}
 }
 
@@ -121,7 +122,11 @@ func newOrderShowCommand(env *Env) *cobra.Command {
 func printOrder(out io.Writer, o orderView) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "order %s brings %s to %s: %s\n", o.Name, o.Release, o.Environment, strings.ToUpper(string(o.Phase)))
-	for _, row := range [][2]string{{"why", o.Message}, {"made by", o.Author}, {"undoes", o.RollbackOf}, {"before it", o.Previous}, {"failed", o.Failure}} {
+	strategy := ""
+	if o.Strategy != nil {
+		strategy = o.Strategy.Kind
+	}
+	for _, row := range [][2]string{{"why", o.Message}, {"made by", o.Author}, {"strategy", strategy}, {"undoes", o.RollbackOf}, {"before it", o.Previous}, {"failed", o.Failure}} {
 		if row[1] != "" {
 			fmt.Fprintf(w, "%s:\t%s\n", row[0], row[1])
 		}

@@ -19,6 +19,7 @@ import (
 type orderFlags struct {
 	start           string
 	verify, timeout time.Duration
+	strategy        strategyFlags
 	wait            *time.Duration
 	as              *string
 	format          *Format
@@ -29,11 +30,16 @@ func (f *orderFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.start, "start", "", "earliest `TIME` to begin, as 2026-11-22T22:00:00Z (default: as soon as it may)")
 	flags.DurationVar(&f.verify, "verify", 0, "`TIME` that the application must be well for (default: 10s)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "`TIME` that the rollout may take before it goes back (default: 10m)")
+	f.strategy.add(cmd)
 	f.wait, f.as, f.format = waitFlag(cmd), asFlag(cmd), AddFormatFlag(cmd)
 }
 
 func (f *orderFlags) apply(spec *v1alpha1.OrderSpec) error {
 	spec.VerifySeconds, spec.TimeoutSeconds = int32(f.verify/time.Second), int32(f.timeout/time.Second)
+	var err error
+	if spec.Strategy, err = f.strategy.strategy(); err != nil {
+		return Exit(CodeUsage, err)
+	}
 	if f.start == "" {
 		return nil
 	}
@@ -51,9 +57,15 @@ func newOrderCreateCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create TENANT-NAME RELEASE", Short: "Order a release for an environment", Args: cobra.ExactArgs(2), ValidArgsFunction: completeReleases,
 		Long: `Makes a release order. In the first environment of a tenant's line the release must be there; in the others it must have been rolled out
-in the one before, for as long as the environment asks, and comes from there as it is. It is called RELEASE-NUMBER.`,
+in the one before, for as long as the environment asks, and comes from there as it is. It is called RELEASE-NUMBER.
+
+With --strategy rolling pods are replaced one after the other. With blue-green all of the new release is started beside the old one, and
+is sent all requests at once when it is ready. With ab it is sent a part of them first, and who sends a header or a cookie gets to it in
+any case. In both the old release is kept for a while, and whatever is not well goes back to it.`,
 		Example: `  appliance order create press-dev hello-1.1 --wait 5m
-  appliance order create press-prod hello-1.1 --as bob --start 2026-11-22T22:00:00Z --verify 5m`,
+  appliance order create press-prod hello-1.1 --as bob --start 2026-11-22T22:00:00Z --verify 5m
+  appliance order create press-prod hello-1.1 --strategy blue-green --keep 10m
+  appliance order create press-prod hello-1.1 --strategy ab --step 10:5m --step 50:10m --header X-Try=new`,
 	}
 	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

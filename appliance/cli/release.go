@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"islet/appliance/kube"
 	"islet/appliance/kube/client"
@@ -73,19 +75,29 @@ func viewRelease(r v1alpha1.Release) releaseView {
 
 func newReleaseCreateCommand(env *Env) *cobra.Command {
 	var images []string
-	var notes string
+	var notes, hooks string
 	cmd := &cobra.Command{
 		Use: "create TENANT-NAME APPLICATION VERSION", Short: "Make a release from an application as it is, with other images", Args: cobra.ExactArgs(3), ValidArgsFunction: completeApps,
 		Long: `Makes a release called APPLICATION-VERSION from what the application is in this environment, with the images that --image names. The
-digests are those of ` + "`appliance image list`" + `. Nothing runs yet: that is for an order.`,
+digests are those of ` + "`appliance image list`" + `. Nothing runs yet: that is for an order.
+
+The file of --hooks is a list of programs that each order runs, such as a migration before anything is changed, or a test of the new release:
+
+  - {name: migrate, when: Before, command: [/app, migrate], retries: 2}
+  - {name: try, when: Verify, command: [/app, smoke-test, "http://shop$(SERVICE_ENDING)/"]}`,
 		Example: `  appliance release create press-dev hello 1.1 --image islet.internal/samples/hello@sha256:...
   appliance release create press-dev shop 2.0 --image web=registry/shop/web@sha256:... --image api=registry/shop/api@sha256:... --notes "new cart"`,
 	}
 	cmd.Flags().StringArrayVar(&images, "image", nil, "`[COMPONENT=]IMAGE` by digest; the name is not needed where there is one component")
 	cmd.Flags().StringVar(&notes, "notes", "", "`TEXT` for people")
+	cmd.Flags().StringVar(&hooks, "hooks", "", "YAML `FILE` with a list of hooks; the fields are those of kubectl explain release.spec.hooks")
 	as, format := asFlag(cmd), AddFormatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r, err := createRelease(cmd.Context(), *as, args, images, notes)
+		list, err := readHooks(hooks)
+		if err != nil {
+			return err
+		}
+		r, err := createRelease(cmd.Context(), *as, args, images, v1alpha1.ReleaseSpec{Notes: notes, Hooks: list})
 		if err != nil {
 			return err
 		}
@@ -97,7 +109,23 @@ digests are those of ` + "`appliance image list`" + `. Nothing runs yet: that is
 	return cmd
 }
 
-func createRelease(ctx context.Context, as string, args, images []string, notes string) (v1alpha1.Release, error) {
+// readHooks reads a list of hooks; none if no file is named.
+func readHooks(file string) (list []v1alpha1.Hook, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := yaml.UnmarshalStrict(raw, &list); err != nil {
+		return nil, Exit(CodeConfig, Advise(fmt.Errorf("%s: %w", file, err), "it is a list; its fields are those of `appliance kubectl explain release.spec.hooks`"))
+	}
+	return list, nil
+}
+
+// createRelease makes a release of an application as it is; spec has what is not in the application.
+func createRelease(ctx context.Context, as string, args, images []string, spec v1alpha1.ReleaseSpec) (v1alpha1.Release, error) {
 	var r v1alpha1.Release
 	c, err := openPlatformAs(as)
 	if err != nil {
@@ -108,7 +136,8 @@ func createRelease(ctx context.Context, as string, args, images []string, notes 
 		return r, explainAPI(err)
 	}
 	r.Namespace, r.Name = a.Namespace, a.Name+"-"+args[2]
-	r.Spec = v1alpha1.ReleaseSpec{Application: a.Name, Version: args[2], Notes: notes, Template: a.Spec.ApplicationTemplate}
+	r.Spec = spec
+	r.Spec.Application, r.Spec.Version, r.Spec.Template = a.Name, args[2], a.Spec.ApplicationTemplate
 	for _, text := range images {
 		if err := setImage(&a, &r.Spec.Template, text); err != nil {
 			return r, err

@@ -91,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return reconcile.Result{}, client.IgnoreNotFound(err)
 		}
 	}
-	if err == nil && a.Status.State != v1alpha1.StateReady && a.Status.State != v1alpha1.StateStopped {
+	if err == nil && (!settled(a.Status.State) || a.Status.Beside != nil && !settled(a.Status.Beside.State)) {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return reconcile.Result{}, err
@@ -128,14 +128,13 @@ func (r *Reconciler) bring(ctx context.Context, a *v1alpha1.Application) error {
 	if err != nil {
 		return err
 	}
-	Judge(a, place, seen, &a.Status)
-	if a.Status.State == v1alpha1.StateReady || a.Status.State == v1alpha1.StateStopped {
+	if judgeAll(a, place, seen) {
 		return nil
 	}
 	if err := r.ask(ctx, a, &seen); err != nil { // what is asked for only when something is wrong
 		return err
 	}
-	Judge(a, place, seen, &a.Status)
+	judgeAll(a, place, seen)
 	for _, pod := range Stuck(a, place, seen) {
 		if err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("replace pod %s: %w", pod.Name, err)

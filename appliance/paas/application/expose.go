@@ -46,6 +46,14 @@ func target(a *v1alpha1.Application, e v1alpha1.Exposure) (*v1alpha1.Component, 
 
 // Check finds what a schema cannot: names that lead nowhere, and routes on a site without a gateway.
 func Check(a *v1alpha1.Application, gateway bool) error {
+	if err := unambiguous(a); err != nil {
+		return err
+	}
+	if b := Beside(a); b != nil {
+		if err := Check(b, gateway); err != nil {
+			return fmt.Errorf("beside: %w", err)
+		}
+	}
 	for i := range a.Spec.Components {
 		c := &a.Spec.Components[i]
 		for name, p := range map[string]*v1alpha1.Probe{"readiness": c.Readiness, "liveness": c.Liveness} {
@@ -95,7 +103,7 @@ func exposures(a *v1alpha1.Application, p Place) []client.Object {
 		}
 		if e.HTTP != nil {
 			h := host(a, e, p)
-			rules[h] = append(rules[h], rule(a, c, port, cmp.Or(e.HTTP.Path, "/")))
+			rules[h] = append(rules[h], shares(a, c, port, cmp.Or(e.HTTP.Path, "/"))...)
 			continue
 		}
 		out = append(out, nodePort(a, c, port, e, i, p), open(a, c, port, i, p))
@@ -105,14 +113,6 @@ func exposures(a *v1alpha1.Application, p Place) []client.Object {
 	}
 	slices.SortStableFunc(out, func(a, b client.Object) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return out
-}
-
-// rule sends what begins with a path to a component.
-func rule(a *v1alpha1.Application, c *v1alpha1.Component, port *v1alpha1.Port, path string) any {
-	return map[string]any{
-		"matches":     []any{map[string]any{"path": map[string]any{"type": "PathPrefix", "value": path}}},
-		"backendRefs": []any{map[string]any{"name": Name(a, c.Name), "port": int64(cmp.Or(port.Service, port.Port))}},
-	}
 }
 
 func route(a *v1alpha1.Application, host string, rules []any, p Place) client.Object {
@@ -135,7 +135,7 @@ func route(a *v1alpha1.Application, host string, rules []any, p Place) client.Ob
 
 func nodePort(a *v1alpha1.Application, c *v1alpha1.Component, port *v1alpha1.Port, e v1alpha1.Exposure, i int, p Place) client.Object {
 	return &corev1.Service{TypeMeta: kind("v1", "Service"), ObjectMeta: meta(a, p, fmt.Sprintf("%s-out%d", Name(a, c.Name), i), c.Name), Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeNodePort, Selector: selector(a, c.Name),
+		Type: corev1.ServiceTypeNodePort, Selector: selector(a, c),
 		Ports: []corev1.ServicePort{{Name: port.Name, Port: cmp.Or(port.Service, port.Port), TargetPort: intstr.FromString(port.Name), NodePort: e.NodePort.Port,
 			Protocol: cmp.Or(port.Protocol, corev1.ProtocolTCP)}},
 	}}
@@ -146,7 +146,7 @@ func nodePort(a *v1alpha1.Application, c *v1alpha1.Component, port *v1alpha1.Por
 func open(a *v1alpha1.Application, c *v1alpha1.Component, port *v1alpha1.Port, i int, p Place) client.Object {
 	protocol, number := cmp.Or(port.Protocol, corev1.ProtocolTCP), intstr.FromInt32(port.Port)
 	return &networkingv1.NetworkPolicy{TypeMeta: kind("networking.k8s.io/v1", "NetworkPolicy"), ObjectMeta: meta(a, p, fmt.Sprintf("%s-out%d", Name(a, c.Name), i), c.Name), Spec: networkingv1.NetworkPolicySpec{
-		PodSelector: metav1.LabelSelector{MatchLabels: selector(a, c.Name)}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		PodSelector: metav1.LabelSelector{MatchLabels: selector(a, c)}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 		Ingress: []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Protocol: &protocol, Port: &number}}}},
 	}}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,6 +54,7 @@ func pods(a *v1alpha1.Application, c *v1alpha1.Component, p Place) corev1.PodTem
 	if a.Spec.RestartedAt != nil {
 		out.Annotations = map[string]string{restartedAt: a.Spec.RestartedAt.UTC().Format(time.RFC3339)}
 	}
+	maps.Copy(out.Labels, selector(a, c))
 	out.Labels[labelRevision] = revision(out)
 	return out
 }
@@ -72,7 +74,7 @@ func revision(t corev1.PodTemplateSpec) string {
 // apart asks for different nodes, without insisting: a site may have one only.
 func apart(a *v1alpha1.Application, c *v1alpha1.Component) *corev1.Affinity {
 	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
-		Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: selector(a, c.Name)}},
+		Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: selector(a, c)}},
 	}}}}
 }
 

@@ -3,6 +3,7 @@ package application
 
 import (
 	"cmp"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,15 @@ func Replicas(a *v1alpha1.Application, c *v1alpha1.Component, p Place) int32 {
 // Render makes all objects of an application, in the order in which they need each other. Volumes that stay are among them: they
 // are made, and never removed.
 func Render(a *v1alpha1.Application, p Place) []client.Object {
+	out := workloads(a, p)
+	if b := Beside(a); b != nil {
+		out = append(out, besideOnly(out, workloads(b, p))...)
+	}
+	return append(out, exposures(a, p)...)
+}
+
+// workloads are the components with what each needs.
+func workloads(a *v1alpha1.Application, p Place) []client.Object {
 	var out []client.Object
 	for i := range a.Spec.Components {
 		c := &a.Spec.Components[i]
@@ -71,7 +81,7 @@ func Render(a *v1alpha1.Application, p Place) []client.Object {
 			out = append(out, deployment(a, c, p))
 		}
 	}
-	return append(out, exposures(a, p)...)
+	return out
 }
 
 func kind(version, name string) metav1.TypeMeta {
@@ -92,8 +102,12 @@ func meta(a *v1alpha1.Application, p Place, name, component string) metav1.Objec
 }
 
 // selector finds the pods of a component. It can never be changed.
-func selector(a *v1alpha1.Application, component string) map[string]string {
-	return map[string]string{v1alpha1.LabelApplication: a.Name, v1alpha1.LabelComponent: component}
+func selector(a *v1alpha1.Application, c *v1alpha1.Component) map[string]string {
+	out := map[string]string{v1alpha1.LabelApplication: a.Name, v1alpha1.LabelComponent: c.Name}
+	if !c.Stateful() {
+		out[v1alpha1.LabelColour] = strings.ToLower(string(colour(a)))
+	}
+	return out
 }
 
 // historyLimit is how many former kinds of pods Kubernetes keeps; orders know what was before.
@@ -101,8 +115,8 @@ const historyLimit = 2
 
 func deployment(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Object {
 	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
-	return &appsv1.Deployment{TypeMeta: kind("apps/v1", "Deployment"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: appsv1.DeploymentSpec{
-		Replicas: new(Replicas(a, c, p)), Selector: &metav1.LabelSelector{MatchLabels: selector(a, c.Name)}, Template: pods(a, c, p),
+	return &appsv1.Deployment{TypeMeta: kind("apps/v1", "Deployment"), ObjectMeta: meta(a, p, workload(a, c), c.Name), Spec: appsv1.DeploymentSpec{
+		Replicas: new(Replicas(a, c, p)), Selector: &metav1.LabelSelector{MatchLabels: selector(a, c)}, Template: pods(a, c, p),
 		// a new pod is ready before an old one ends: a release that cannot run takes nothing away
 		Strategy:             appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &none, MaxSurge: &one}},
 		RevisionHistoryLimit: new(int32(historyLimit)), ProgressDeadlineSeconds: new(c.Start() + progressMargin), Paused: a.Spec.Paused,
@@ -114,7 +128,7 @@ const progressMargin = 60
 
 func statefulSet(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Object {
 	s := &appsv1.StatefulSet{TypeMeta: kind("apps/v1", "StatefulSet"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: appsv1.StatefulSetSpec{
-		Replicas: new(Replicas(a, c, p)), Selector: &metav1.LabelSelector{MatchLabels: selector(a, c.Name)}, Template: pods(a, c, p), ServiceName: Name(a, c.Name),
+		Replicas: new(Replicas(a, c, p)), Selector: &metav1.LabelSelector{MatchLabels: selector(a, c)}, Template: pods(a, c, p), ServiceName: Name(a, c.Name),
 		PodManagementPolicy: appsv1.OrderedReadyPodManagement, RevisionHistoryLimit: new(int32(historyLimit)),
 		UpdateStrategy: appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType},
 	}}
@@ -153,7 +167,7 @@ func claimSpec(c *v1alpha1.Claim) corev1.PersistentVolumeClaimSpec {
 
 // service of a component; nil if it has no port. Pods of a stateful one have names of their own beneath it.
 func service(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Object {
-	s := &corev1.Service{TypeMeta: kind("v1", "Service"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: corev1.ServiceSpec{Selector: selector(a, c.Name)}}
+	s := &corev1.Service{TypeMeta: kind("v1", "Service"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: corev1.ServiceSpec{Selector: selector(a, c)}}
 	for _, port := range c.Ports {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: port.Name, Port: cmp.Or(port.Service, port.Port), TargetPort: intstr.FromString(port.Name),
 			Protocol: cmp.Or(port.Protocol, corev1.ProtocolTCP)})
@@ -171,7 +185,7 @@ func service(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Obj
 func budget(a *v1alpha1.Application, c *v1alpha1.Component, p Place) client.Object {
 	one := intstr.FromInt32(1)
 	always := policyv1.AlwaysAllow
-	return &policyv1.PodDisruptionBudget{TypeMeta: kind("policy/v1", "PodDisruptionBudget"), ObjectMeta: meta(a, p, Name(a, c.Name), c.Name), Spec: policyv1.PodDisruptionBudgetSpec{
-		MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: selector(a, c.Name)}, UnhealthyPodEvictionPolicy: &always,
+	return &policyv1.PodDisruptionBudget{TypeMeta: kind("policy/v1", "PodDisruptionBudget"), ObjectMeta: meta(a, p, workload(a, c), c.Name), Spec: policyv1.PodDisruptionBudgetSpec{
+		MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: selector(a, c)}, UnhealthyPodEvictionPolicy: &always,
 	}}
 }

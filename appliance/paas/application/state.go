@@ -86,7 +86,7 @@ func progress(components []v1alpha1.ComponentStatus) string {
 func component(a *v1alpha1.Application, c *v1alpha1.Component, p Place, seen Observed) (s v1alpha1.ComponentStatus, done bool, cause Cause) {
 	s = v1alpha1.ComponentStatus{Name: c.Name, Image: c.Image, Wanted: Replicas(a, c, p)}
 	var causes []Cause
-	name := Name(a, c.Name)
+	name := workload(a, c)
 	if c.Stateful() {
 		if o := seen.StatefulSets[name]; o != nil && o.Status.ObservedGeneration >= o.Generation {
 			s.Updated, s.Ready = o.Status.UpdatedReplicas, o.Status.ReadyReplicas

@@ -88,6 +88,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return again(err)
 		}
 	}
+	if err := r.runHook(ctx, &o, f); err != nil {
+		return again(err)
+	}
 	if spec != nil {
 		if err := r.change(ctx, &o, f.Application, spec); err != nil {
 			return again(err)
@@ -151,6 +154,9 @@ func (r *Reconciler) facts(ctx context.Context, o *v1alpha1.ReleaseOrder) (Facts
 	}
 	var err error
 	if f.Orders, err = others(ctx, r, o); err != nil {
+		return f, err
+	}
+	if f.Outcomes, err = r.outcome(ctx, o); err != nil {
 		return f, err
 	}
 	return f, r.origin(ctx, o, &f)

@@ -20,11 +20,19 @@ var errKilled = errors.New("killed")
 // Whichever write is the last that a controller gets through, the next one brings the order to the same end.
 func TestKilledController(t *testing.T) {
 	t.Parallel()
+	t.Run("rolling", func(t *testing.T) { killed(t, 9, nil) })
+	t.Run("blue-green", func(t *testing.T) {
+		killed(t, 14, &v1alpha1.Strategy{Kind: v1alpha1.StrategyBlueGreen, KeepSeconds: 5})
+	})
+}
+
+// killed kills the controller after each of so many writes.
+func killed(t *testing.T, writes int, strategy *v1alpha1.Strategy) {
 	s := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(s); err != nil {
 		t.Fatal(err)
 	}
-	for last := range 9 {
+	for last := range writes {
 		left := last
 		write := func() error {
 			if left--; left < 0 {
@@ -33,7 +41,10 @@ func TestKilledController(t *testing.T) {
 			return nil
 		}
 		dev, test, r, done, o := world()
-		c := fake.NewClientBuilder().WithScheme(s).WithObjects(dev, test, r, done, o).WithStatusSubresource(&v1alpha1.ReleaseOrder{}, &v1alpha1.Application{}).
+		former := &v1alpha1.Application{}
+		former.Namespace, former.Name, former.Spec.ApplicationTemplate = o.Namespace, "shop", template("1")
+		o.Spec.Strategy = strategy
+		c := fake.NewClientBuilder().WithScheme(s).WithObjects(dev, test, r, done, o, former).WithStatusSubresource(&v1alpha1.ReleaseOrder{}, &v1alpha1.Application{}).
 			WithInterceptorFuncs(interceptor.Funcs{
 				Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
 					return errors.Join(write(), c.Create(ctx, o, options...)) // it may have come through
@@ -87,7 +98,10 @@ func rollOut(t *testing.T, c client.Client) {
 	}
 	for i := range list.Items {
 		a := &list.Items[i]
-		a.Status.ObservedGeneration, a.Status.State = a.Generation, v1alpha1.StateReady
+		a.Status.ObservedGeneration, a.Status.State, a.Status.Beside = a.Generation, v1alpha1.StateReady, nil
+		if a.Spec.Beside != nil {
+			a.Status.Beside = &v1alpha1.BesideStatus{State: v1alpha1.StateReady}
+		}
 		if err := c.Status().Update(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +121,7 @@ func ended(t *testing.T, c client.Client, key client.ObjectKey, last int) {
 			t.Fatalf("killed after %d writes: %v", last, err)
 		}
 	}
-	if o.Status.Phase != v1alpha1.PhaseDone || a.Spec.Release != "shop-2" || a.Spec.Components[0].Image != "web@2" || r.Annotations[PromotedFrom] != "press-dev" {
+	if o.Status.Phase != v1alpha1.PhaseDone || a.Spec.Release != "shop-2" || a.Spec.Components[0].Image != "web@2" || a.Spec.Beside != nil || r.Annotations[PromotedFrom] != "press-dev" {
 		t.Errorf("killed after %d writes: %s: %s, %+v", last, o.Status.Phase, o.Status.Message, a.Spec)
 	}
 }

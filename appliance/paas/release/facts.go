@@ -26,6 +26,8 @@ type Facts struct {
 	Orders []v1alpha1.ReleaseOrder
 	// Application as it is; nil if there is none.
 	Application *v1alpha1.Application
+	// Outcomes of hooks by name: of the one that the order waits for.
+	Outcomes map[string]Outcome
 }
 
 // Stage is what an earlier environment has seen of a release.
@@ -80,6 +82,8 @@ func refuse(o *v1alpha1.ReleaseOrder, f Facts) string {
 		return fmt.Sprintf("there is no release %s, neither here nor in %s, which comes before", o.Spec.Release, stages(f.Before))
 	case r.Spec.Application != o.Spec.Application:
 		return fmt.Sprintf("release %s is of application %s, not of %s", r.Name, r.Spec.Application, o.Spec.Application)
+	case refuseStrategy(o, f) != "":
+		return refuseStrategy(o, f)
 	case o.Spec.RollbackOf != "":
 		return refuseRollback(o, f)
 	case len(f.Before) == 0:

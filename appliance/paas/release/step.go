@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"islet/appliance/paas/v1alpha1"
 )
@@ -43,14 +42,19 @@ func Step(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 func enter(o *v1alpha1.ReleaseOrder, now time.Time, phase v1alpha1.Phase, message string) {
 	s := &o.Status
 	if s.Phase != phase {
-		at := metav1.NewTime(now.Truncate(time.Second))
-		s.Phase, s.Since = phase, &at
-		s.History = append(s.History, v1alpha1.OrderEvent{At: at, Phase: phase, Message: message})
-		if extra := len(s.History) - maxHistory; extra > 0 {
-			s.History = slices.Delete(s.History, 1, 1+extra)
-		}
+		s.Phase, s.Since = phase, stamp(now)
+		record(o, now, message)
 	}
 	s.Message = message
+}
+
+// record adds to what an order remembers.
+func record(o *v1alpha1.ReleaseOrder, now time.Time, message string) {
+	s := &o.Status
+	s.History = append(s.History, v1alpha1.OrderEvent{At: *stamp(now), Phase: s.Phase, Message: message})
+	if extra := len(s.History) - maxHistory; extra > 0 {
+		s.History = slices.Delete(s.History, 1, 1+extra)
+	}
 }
 
 // maxHistory is how many events an order remembers; the first is always kept.
@@ -113,13 +117,16 @@ func begin(o *v1alpha1.ReleaseOrder, f Facts) {
 		return
 	}
 	if a := f.Application; a != nil {
-		o.Status.Before, o.Status.PreviousRelease = a.Spec.ApplicationTemplate.DeepCopy(), a.Spec.Release
+		o.Status.Before, o.Status.PreviousRelease, o.Status.Colour = a.Spec.ApplicationTemplate.DeepCopy(), a.Spec.Release, a.Spec.Colour
 	}
 	enter(o, f.Now, v1alpha1.PhaseRunning, "")
 }
 
 // run brings the application to the release and watches it.
 func run(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
+	if over(o) {
+		return runBeside(o, f)
+	}
 	if o.Spec.Abandoned {
 		fail(o, f, "it was abandoned")
 		return nil
@@ -127,6 +134,12 @@ func run(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 	if f.Release == nil || Content(f.Release) != o.Status.Content {
 		fail(o, f, "release "+o.Spec.Release+" is not what it was when the order was checked")
 		return nil
+	}
+	if !hooks(o, f, v1alpha1.HookBefore, "") {
+		return nil
+	}
+	if beside(o) {
+		return runBeside(o, f)
 	}
 	spec := wanted(o, f)
 	if f.Application == nil || !equality.Semantic.DeepEqual(&f.Application.Spec, spec) {
@@ -140,8 +153,7 @@ func run(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 		return nil
 	}
 	if o.Status.Message == pausedMessage { // the time that it was paused does not count
-		at := metav1.NewTime(f.Now.Truncate(time.Second))
-		o.Status.Since = &at
+		o.Status.Since = stamp(f.Now)
 	}
 	watch(o, f)
 	return nil
@@ -160,6 +172,7 @@ func watch(o *v1alpha1.ReleaseOrder, f Facts) {
 	switch {
 	case a.Status.State == v1alpha1.StateDegraded:
 		fail(o, f, a.Status.Message)
+	case well && o.Status.Phase == v1alpha1.PhaseVerifying && !hooks(o, f, v1alpha1.HookVerify, ""):
 	case well && o.Status.Phase == v1alpha1.PhaseVerifying && in >= verify:
 		enter(o, f.Now, v1alpha1.PhaseDone, "")
 	case well:
@@ -183,6 +196,11 @@ func rollBack(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 	if f.Application == nil {
 		enter(o, f.Now, v1alpha1.PhaseRolledBack, o.Status.Failure)
 		return nil
+	}
+	if beside(o) {
+		if spec := rollBackBeside(o, f); spec != nil {
+			return spec
+		}
 	}
 	spec := former(o, f.Application)
 	if !equality.Semantic.DeepEqual(&f.Application.Spec, spec) {
@@ -209,21 +227,8 @@ func wanted(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 	if f.Application != nil {
 		spec = *f.Application.Spec.DeepCopy()
 	}
-	had := map[string]*int32{}
-	for _, c := range spec.Components {
-		had[c.Name] = c.Replicas
-	}
-	spec.ApplicationTemplate = *f.Release.Spec.Template.DeepCopy()
-	least := f.Environment.Rules().MinReplicas
-	for i := range spec.Components {
-		c := &spec.Components[i]
-		if n, ok := had[c.Name]; ok {
-			c.Replicas = n
-		}
-		if c.Replicas != nil && *c.Replicas < least {
-			c.Replicas = nil
-		}
-	}
+	spec.ApplicationTemplate = sized(f.Release.Spec.Template, spec.Components, f.Environment.Rules().MinReplicas)
+	spec.Beside = nil
 	spec.Release, spec.Paused = o.Spec.Release, o.Spec.Paused
 	return &spec
 }
@@ -231,7 +236,7 @@ func wanted(o *v1alpha1.ReleaseOrder, f Facts) *v1alpha1.ApplicationSpec {
 // former is the application as it was before the order.
 func former(o *v1alpha1.ReleaseOrder, a *v1alpha1.Application) *v1alpha1.ApplicationSpec {
 	spec := a.Spec.DeepCopy()
-	spec.Paused = false
+	spec.Paused, spec.Beside = false, nil
 	if o.Status.Before == nil {
 		spec.Stopped = true
 		return spec

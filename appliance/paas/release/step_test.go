@@ -61,6 +61,7 @@ func TestStep(t *testing.T) {
 		o *v1alpha1.ReleaseOrder
 		f *Facts
 	}
+	migration := []v1alpha1.Hook{{Name: "migrate", When: v1alpha1.HookBefore}}
 	ann := v1alpha1.Opinion{By: "ann", Comment: "not now"}
 	for name, c := range map[string]struct {
 		phase  v1alpha1.Phase
@@ -115,6 +116,15 @@ func TestStep(t *testing.T) {
 		"well for long enough": {v1alpha1.PhaseVerifying, func(w world) { applied(w.o, w.f, v1alpha1.StateReady, "") }, v1alpha1.PhaseDone, ""},
 		"not well after all":   {v1alpha1.PhaseVerifying, func(w world) { applied(w.o, w.f, v1alpha1.StateDegraded, "probe") }, v1alpha1.PhaseFailed, "probe"},
 		"not for long yet":     {v1alpha1.PhaseVerifying, func(w world) { w.o.Spec.VerifySeconds = 90; applied(w.o, w.f, v1alpha1.StateReady, "") }, v1alpha1.PhaseVerifying, "must be for 1m30s"},
+
+		"a migration first": {v1alpha1.PhaseRunning, func(w world) {
+			w.f.Release.Spec.Hooks = migration
+			w.o.Status.Content = Content(w.f.Release)
+		}, v1alpha1.PhaseRunning, "the hook migrate runs"},
+		"a failed migration": {v1alpha1.PhaseRunning, func(w world) {
+			w.f.Release.Spec.Hooks, w.o.Status.Hooks, w.f.Outcomes = migration, []v1alpha1.HookStatus{{Name: "migrate"}}, map[string]Outcome{"migrate": {Failed: "exit code 1"}}
+			w.o.Status.Content = Content(w.f.Release)
+		}, v1alpha1.PhaseFailed, "the hook migrate failed: exit code 1"},
 
 		"goes back": {v1alpha1.PhaseFailed, func(world) {}, v1alpha1.PhaseRollingBack, ""},
 		"is back": {v1alpha1.PhaseRollingBack, func(w world) {

@@ -41,6 +41,12 @@ type ApplicationSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	Release string `json:"release,omitempty"`
+	// Colour of its pods; unset is Blue.
+	// +optional
+	Colour Colour `json:"colour,omitempty"`
+	// Beside is another release that runs at the same time; a release order sets it, and removes it in the end.
+	// +optional
+	Beside *Beside `json:"beside,omitempty"`
 }
 
 // ApplicationTemplate is the part that a release carries from one environment to the next.
@@ -139,6 +145,9 @@ type ApplicationStatus struct {
 	// +listMapKey=name
 	// +optional
 	Components []ComponentStatus `json:"components,omitempty"`
+	// Beside is how the release beside it is.
+	// +optional
+	Beside *BesideStatus `json:"beside,omitempty"`
 	// URLs are where it is reached from outside.
 	// +optional
 	URLs []string `json:"urls,omitempty"`

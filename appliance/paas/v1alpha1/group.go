@@ -30,6 +30,8 @@ const (
 const (
 	LabelApplication = "islet.dev/application"
 	LabelComponent   = "islet.dev/component"
+	// LabelColour tells pods of two releases of a stateless component apart.
+	LabelColour = "islet.dev/colour"
 )
 
 // Labels of a namespace that belongs to an environment. Members of a tenant may not change namespaces, so policies and rules can

@@ -25,7 +25,7 @@ type ReleaseOrder struct {
 
 // OrderSpec is what is asked for, and what people have said to it.
 //
-// +kubebuilder:validation:XValidation:rule="self.release == oldSelf.release && self.application == oldSelf.application && self.author == oldSelf.author && has(self.rollbackOf) == has(oldSelf.rollbackOf)",message="what an order asks for never changes: make another one"
+// +kubebuilder:validation:XValidation:rule="self.release == oldSelf.release && self.application == oldSelf.application && self.author == oldSelf.author && has(self.rollbackOf) == has(oldSelf.rollbackOf) && has(self.strategy) == has(oldSelf.strategy) && (!has(self.strategy) || self.strategy == oldSelf.strategy)",message="what an order asks for never changes: make another one"
 // +kubebuilder:validation:XValidation:rule="oldSelf.approvals.all(a, self.approvals.exists(b, b == a))",message="an approval cannot be taken back or changed: abandon the order"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.refusal) || has(self.refusal) && self.refusal == oldSelf.refusal",message="a refusal cannot be taken back: make another order"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.abandoned) || !oldSelf.abandoned || has(self.abandoned) && self.abandoned",message="an order that is abandoned stays so: make another one"
@@ -54,6 +54,9 @@ type OrderSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+	// Strategy is how the release takes its place; unset is Rolling.
+	// +optional
+	Strategy *Strategy `json:"strategy,omitempty"`
 	// RollbackOf names the order that this one undoes. It goes back to a release that was carried out here before, so it needs neither
 	// approval nor soak, and no freeze holds it up.
 	// +kubebuilder:validation:MaxLength=253
@@ -135,12 +138,38 @@ type OrderStatus struct {
 	// PreviousRelease is the name of the release that was there.
 	// +optional
 	PreviousRelease string `json:"previousRelease,omitempty"`
+	// Colour is that of the application when the order began.
+	// +optional
+	Colour Colour `json:"colour,omitempty"`
+	// Step is which of the strategy's steps it is at, counted from 1.
+	// +optional
+	Step int32 `json:"step,omitempty"`
+	// StepSince is when that step began to hold.
+	// +optional
+	StepSince *metav1.Time `json:"stepSince,omitempty"`
+	// Hooks of the release that have run or do.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Hooks []HookStatus `json:"hooks,omitempty"`
 	// Failure is why it is rolled back.
 	// +optional
 	Failure string `json:"failure,omitempty"`
 	// +kubebuilder:validation:MaxItems=50
 	// +optional
 	History []OrderEvent `json:"history,omitempty"`
+}
+
+// HookStatus is how a hook went.
+type HookStatus struct {
+	Name string `json:"name"`
+	// Job that runs it.
+	Job string `json:"job"`
+	// ServiceEnding is what the names of the new release's services end in.
+	// +optional
+	ServiceEnding string `json:"serviceEnding,omitempty"`
+	// +optional
+	Done bool `json:"done,omitempty"`
 }
 
 // OrderEvent is a phase that the order came to.
