@@ -94,7 +94,7 @@ type measurement struct {
 func measurements() []measurement {
 	return []measurement{
 		{"files", (*bench).files, false}, {"boot", (*bench).firstBoot, false}, {"idle", (*bench).idleUse, true},
-		{"dashboard", (*bench).dashboard, true}, {"warm", (*bench).warmStarts, true}, {"site", (*bench).site, false}, {"servers", (*bench).servers, false},
+		{"dashboard", (*bench).dashboard, true}, {"warm", (*bench).warmStarts, true}, {"releases", (*bench).releases, true}, {"site", (*bench).site, false}, {"servers", (*bench).servers, false},
 	}
 }
 

@@ -36,6 +36,7 @@ func TestApplications(t *testing.T) {
 	step(t, p, "promotion", releasePromoted)
 	step(t, p, "hooks", releaseHooks)
 	step(t, p, "strategies", releasesBeside)
+	step(t, p, "errors", releaseWithErrors)
 	step(t, p, "order refusals", orderRefusals)
 }
 

@@ -175,6 +175,28 @@ func releasesBeside(t *testing.T, p *platform) {
 	}
 }
 
+// releaseWithErrors rolls out a release that is ready, and answers with errors for a moment that no probe notices.
+func releaseWithErrors(t *testing.T, p *platform) {
+	const environment, most = "press-dev", 60
+	url, client := "http://hello.dev.press.apps."+p.site+".internal/", p.outside(t, 80)
+	ordered := p.order(t, environment, "hello-1", "--strategy", "blue-green", "--keep", "5m", "--max-errors", "10")
+	p.awaitOrder(t, environment, ordered, v1alpha1.PhaseVerifying, "")
+	p.serves(t, "dev", "v1")
+	<-time.After(5 * time.Second) // it has looked at what was answered until now
+	if _, err := send(t.Context(), client, http.MethodPost, url+"fail?for=2s", ""); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for range most {
+		if _, err := send(t.Context(), client, http.MethodGet, url, ""); err != nil {
+			failed++
+		}
+	}
+	t.Logf("%d of %d requests were answered with errors", failed, most)
+	p.awaitOrder(t, environment, ordered, v1alpha1.PhaseRolledBack, "requests were answered with errors; 10 of 100 may be")
+	p.serves(t, "dev", "v2")
+}
+
 // releaseHooks rolls out a release with a migration and a test, and two of which one does not work.
 func releaseHooks(t *testing.T, p *platform) {
 	const environment, good = "press-dev", `{name: migrate, when: Before, command: [/hello, fetch, "http://hello/"], runAsUser: 65532}`

@@ -19,6 +19,7 @@ import (
 type orderFlags struct {
 	start           string
 	verify, timeout time.Duration
+	maxErrors       int32
 	strategy        strategyFlags
 	wait            *time.Duration
 	as              *string
@@ -30,12 +31,19 @@ func (f *orderFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.start, "start", "", "earliest `TIME` to begin, as 2026-11-22T22:00:00Z (default: as soon as it may)")
 	flags.DurationVar(&f.verify, "verify", 0, "`TIME` that the application must be well for (default: 10s)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "`TIME` that the rollout may take before it goes back (default: 10m)")
+	flags.Int32Var(&f.maxErrors, "max-errors", -1, "`PERCENT` of the new release's answers through the gateway that may be errors (default: they are not counted)")
 	f.strategy.add(cmd)
 	f.wait, f.as, f.format = waitFlag(cmd), asFlag(cmd), AddFormatFlag(cmd)
 }
 
 func (f *orderFlags) apply(spec *v1alpha1.OrderSpec) error {
 	spec.VerifySeconds, spec.TimeoutSeconds = int32(f.verify/time.Second), int32(f.timeout/time.Second)
+	if f.maxErrors > 100 || f.maxErrors < -1 {
+		return Exit(CodeUsage, fmt.Errorf("--max-errors %d: want a number from 0 to 100", f.maxErrors))
+	}
+	if f.maxErrors >= 0 {
+		spec.MaxErrorPercent = &f.maxErrors
+	}
 	var err error
 	if spec.Strategy, err = f.strategy.strategy(); err != nil {
 		return Exit(CodeUsage, err)

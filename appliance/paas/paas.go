@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -39,7 +40,7 @@ import (
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme,
+		appsv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(s); err != nil {
 			return nil, err
@@ -61,7 +62,7 @@ func Run(ctx context.Context, access *rest.Config, domain string, keys configset
 	}
 	tenants := &tenancy.Reconciler{Client: m.GetClient(), Domain: domain}
 	applications := &application.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Domain: domain}
-	orders := &release.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Now: time.Now}
+	orders := &release.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Now: time.Now, Ask: release.Get}
 	configurations := &configuration.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Keys: keys}
 	for _, add := range []func(manager.Manager) error{tenants.AddTo, configurations.AddTo, applications.AddTo, orders.AddTo} {
 		if err := add(m); err != nil {

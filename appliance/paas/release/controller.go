@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -24,8 +25,32 @@ const fieldManager = "islet-release"
 // PromotedFrom is the annotation of a release that was brought here from an earlier environment.
 const PromotedFrom = "islet.dev/promoted-from"
 
-// lookAgain is when an order that has not ended is looked at again: time alone may take it on.
-const lookAgain = 2 * time.Second
+// When an order that has not ended is looked at again, because time alone may take it on: one that goes on soon, and one that waits.
+const (
+	lookAgain  = 2 * time.Second
+	lookSeldom = 15 * time.Second
+)
+
+// ofApplication is the field by which orders are found, here and by the API.
+const ofApplication = "spec.application"
+
+func applicationOf(o client.Object) []string {
+	if order, ok := o.(*v1alpha1.ReleaseOrder); ok {
+		return []string{order.Spec.Application}
+	}
+	return nil
+}
+
+// again is when an order is looked at again.
+func again(o *v1alpha1.ReleaseOrder, now time.Time) time.Duration {
+	if o.Status.Phase != v1alpha1.PhasePending && o.Status.Phase != v1alpha1.PhaseWaiting {
+		return lookAgain
+	}
+	if s := o.Spec.Start; s != nil && s.After(now) {
+		return min(s.Sub(now), lookSeldom)
+	}
+	return lookSeldom
+}
 
 // Reconciler carries release orders out.
 type Reconciler struct {
@@ -34,16 +59,26 @@ type Reconciler struct {
 	Live client.Reader
 	// Now is the time.
 	Now func() time.Time
+	// Ask gets what an address has; Get does.
+	Ask func(ctx context.Context, url string) (io.ReadCloser, error)
 }
 
 // AddTo registers the reconciler. It is called for an order when anything of it, its application or another order beside it changes.
 func (r *Reconciler) AddTo(m manager.Manager) error {
+	err := m.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.ReleaseOrder{}, ofApplication, applicationOf) // it only registers
+	if err != nil {
+		return fmt.Errorf("index the orders: %w", err)
+	}
 	beside := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) (out []reconcile.Request) {
-		var list v1alpha1.ReleaseOrderList
-		if r.List(ctx, &list, client.InNamespace(o.GetNamespace())) != nil {
+		name := o.GetName()
+		if order, ok := o.(*v1alpha1.ReleaseOrder); ok {
+			name = order.Spec.Application
+		}
+		list, err := orders(ctx, r, o.GetNamespace(), name)
+		if err != nil {
 			return nil // the cache is not there yet: each is looked at then anyway
 		}
-		for _, order := range list.Items {
+		for _, order := range list {
 			if !order.Status.Phase.Ended() {
 				out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&order)})
 			}
@@ -85,27 +120,39 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		// one that was changed meanwhile is looked at anew
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Status().Patch(ctx, &o, patch, client.FieldOwner(fieldManager)); err != nil {
-			return again(err)
+			return anew(err)
 		}
 	}
-	if err := r.runHook(ctx, &o, f); err != nil {
-		return again(err)
+	if err := r.runHook(ctx, &o, f); apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+		return anew(r.giveUp(ctx, &o, f, err))
+	} else if err != nil {
+		return anew(err)
 	}
 	if spec != nil {
 		if err := r.change(ctx, &o, f.Application, spec); err != nil {
-			return again(err)
+			return anew(err)
 		}
 	}
 	if o.Status.Phase.Ended() {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{RequeueAfter: lookAgain}, nil
+	return reconcile.Result{RequeueAfter: again(&o, f.Now)}, nil
 }
 
-// again looks anew at what somebody else has changed meanwhile.
-func again(err error) (reconcile.Result, error) {
+// giveUp ends an order whose hook the API does not let run.
+func (r *Reconciler) giveUp(ctx context.Context, o *v1alpha1.ReleaseOrder, f Facts, why error) error {
+	before := o.DeepCopy()
+	fail(o, f, why.Error())
+	return r.Status().Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(fieldManager))
+}
+
+// anew looks anew at what somebody else has changed meanwhile.
+func anew(err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.Result{RequeueAfter: lookAgain / 4}, nil
+	}
+	if err == nil {
+		return reconcile.Result{RequeueAfter: lookAgain}, nil
 	}
 	return reconcile.Result{}, err
 }
@@ -159,7 +206,11 @@ func (r *Reconciler) facts(ctx context.Context, o *v1alpha1.ReleaseOrder) (Facts
 	if f.Outcomes, err = r.outcome(ctx, o); err != nil {
 		return f, err
 	}
-	return f, r.origin(ctx, o, &f)
+	if err := r.origin(ctx, o, &f); err != nil {
+		return f, err
+	}
+	f.Traffic, err = r.traffic(ctx, o, f)
+	return f, err
 }
 
 // origin finds the release, and what the environments just before have seen of it.
@@ -195,17 +246,10 @@ func others(ctx context.Context, c client.Reader, o *v1alpha1.ReleaseOrder) ([]v
 	return slices.DeleteFunc(list, func(other v1alpha1.ReleaseOrder) bool { return other.Name == o.Name }), err
 }
 
-func orders(ctx context.Context, c client.Reader, namespace, application string) (out []v1alpha1.ReleaseOrder, err error) {
+func orders(ctx context.Context, c client.Reader, namespace, application string) ([]v1alpha1.ReleaseOrder, error) {
 	var list v1alpha1.ReleaseOrderList
-	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return nil, err
-	}
-	for _, o := range list.Items {
-		if o.Spec.Application == application {
-			out = append(out, o)
-		}
-	}
-	return out, nil
+	err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{ofApplication: application})
+	return list.Items, err
 }
 
 // before are the tenant's environments just before one in its line.

@@ -44,7 +44,7 @@ func killed(t *testing.T, writes int, strategy *v1alpha1.Strategy) {
 		former := &v1alpha1.Application{}
 		former.Namespace, former.Name, former.Spec.ApplicationTemplate = o.Namespace, "shop", template("1")
 		o.Spec.Strategy = strategy
-		c := fake.NewClientBuilder().WithScheme(s).WithObjects(dev, test, r, done, o, former).WithStatusSubresource(&v1alpha1.ReleaseOrder{}, &v1alpha1.Application{}).
+		c := fake.NewClientBuilder().WithScheme(s).WithObjects(dev, test, r, done, o, former).WithStatusSubresource(&v1alpha1.ReleaseOrder{}, &v1alpha1.Application{}).WithIndex(&v1alpha1.ReleaseOrder{}, ofApplication, applicationOf).
 			WithInterceptorFuncs(interceptor.Funcs{
 				Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
 					return errors.Join(write(), c.Create(ctx, o, options...)) // it may have come through

@@ -26,6 +26,8 @@ type Facts struct {
 	Orders []v1alpha1.ReleaseOrder
 	// Application as it is; nil if there is none.
 	Application *v1alpha1.Application
+	// Traffic that the gateways have sent to the new release; nil if that is not known or does not count.
+	Traffic *v1alpha1.Traffic
 	// Outcomes of hooks by name: of the one that the order waits for.
 	Outcomes map[string]Outcome
 }

@@ -169,9 +169,15 @@ func watch(o *v1alpha1.ReleaseOrder, f Facts) {
 	well := a.Status.State == v1alpha1.StateReady || a.Status.State == v1alpha1.StateStopped
 	verify := cmp.Or(time.Duration(o.Spec.VerifySeconds)*time.Second, defaultVerify)
 	timeout := cmp.Or(time.Duration(o.Spec.TimeoutSeconds)*time.Second, defaultTimeout)
+	errors := ""
+	if o.Status.Phase == v1alpha1.PhaseVerifying { // before that both releases answer
+		errors = tooManyErrors(o, f)
+	}
 	switch {
 	case a.Status.State == v1alpha1.StateDegraded:
 		fail(o, f, a.Status.Message)
+	case errors != "":
+		fail(o, f, errors)
 	case well && o.Status.Phase == v1alpha1.PhaseVerifying && !hooks(o, f, v1alpha1.HookVerify, ""):
 	case well && o.Status.Phase == v1alpha1.PhaseVerifying && in >= verify:
 		enter(o, f.Now, v1alpha1.PhaseDone, "")

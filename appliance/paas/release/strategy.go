@@ -105,10 +105,12 @@ func watchBeside(o *v1alpha1.ReleaseOrder, f Facts, n int32) {
 	}
 	hold, what := holds(o, n)
 	timeout := cmp.Or(time.Duration(o.Spec.TimeoutSeconds)*time.Second, defaultTimeout)
-	well := now.State == v1alpha1.StateReady || now.State == v1alpha1.StateStopped
+	well, errors := now.State == v1alpha1.StateReady || now.State == v1alpha1.StateStopped, tooManyErrors(o, f)
 	switch {
 	case now.State == v1alpha1.StateDegraded:
 		fail(o, f, now.Message)
+	case errors != "":
+		fail(o, f, errors)
 	case !well && f.Now.Sub(o.Status.Since.Time) >= timeout+hold:
 		fail(o, f, fmt.Sprintf("it was not ready after %s: %s", timeout+hold, now.Message))
 	case !well:
@@ -143,7 +145,7 @@ func holds(o *v1alpha1.ReleaseOrder, n int32) (time.Duration, string) {
 // advance comes to the next step, and notes it in the history.
 func advance(o *v1alpha1.ReleaseOrder, now time.Time, n int32) {
 	o.Status.Step++
-	o.Status.StepSince = nil
+	o.Status.StepSince, o.Status.Traffic = nil, nil
 	_, what := holds(o, n)
 	switch {
 	case o.Status.Step <= n:

@@ -9,6 +9,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=order,categories=islet
+// +kubebuilder:selectablefield:JSONPath=`.spec.application`
 // +kubebuilder:printcolumn:name="Release",type=string,JSONPath=`.spec.release`
 // +kubebuilder:printcolumn:name="Author",type=string,JSONPath=`.spec.author`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
@@ -57,6 +58,12 @@ type OrderSpec struct {
 	// Strategy is how the release takes its place; unset is Rolling.
 	// +optional
 	Strategy *Strategy `json:"strategy,omitempty"`
+	// MaxErrorPercent is how many of 100 requests that the gateway sends to the new release may be answered with 500 or more; one more takes the order back.
+	// Unset: they are not counted.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxErrorPercent *int32 `json:"maxErrorPercent,omitempty"`
 	// RollbackOf names the order that this one undoes. It goes back to a release that was carried out here before, so it needs neither
 	// approval nor soak, and no freeze holds it up.
 	// +kubebuilder:validation:MaxLength=253
@@ -147,6 +154,9 @@ type OrderStatus struct {
 	// StepSince is when that step began to hold.
 	// +optional
 	StepSince *metav1.Time `json:"stepSince,omitempty"`
+	// Traffic is what the gateway had sent to the new release when the step began.
+	// +optional
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// Hooks of the release that have run or do.
 	// +listType=map
 	// +listMapKey=name
@@ -158,6 +168,13 @@ type OrderStatus struct {
 	// +kubebuilder:validation:MaxItems=50
 	// +optional
 	History []OrderEvent `json:"history,omitempty"`
+}
+
+// Traffic is a number of requests, since the gateways began to count.
+type Traffic struct {
+	Requests int64 `json:"requests"`
+	// Errors are those that were answered with 500 or more.
+	Errors int64 `json:"errors"`
 }
 
 // HookStatus is how a hook went.
