@@ -18,8 +18,9 @@ const BesideEnding = besideEnding
 // labelHook is the label of pods that run a hook, which belong to no component.
 const labelHook = "islet.dev/hook"
 
-// The times of a hook that says none, and how long what is left of one stays.
+// What holds for a hook that says nothing else, and how long what is left of one stays.
 const (
+	defaultRetries     = 2
 	defaultHookTimeout = 5 * time.Minute
 	hookKept           = 24 * time.Hour
 )
@@ -31,8 +32,12 @@ func Job(name string, r *v1alpha1.Release, h *v1alpha1.Hook, serviceEnding strin
 	pod := pods(&v1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Name: r.Spec.Application, Namespace: p.Namespace}}, &c, p)
 	own := map[string]string{tenancy.Managed: Managed, labelHook: h.Name}
 	pod.Labels, pod.Spec.Affinity, pod.Spec.RestartPolicy = own, nil, corev1.RestartPolicyNever
+	retries := h.Retries
+	if retries == nil {
+		retries = new(int32(defaultRetries))
+	}
 	timeout := cmp.Or(int64(h.TimeoutSeconds), int64(defaultHookTimeout/time.Second))
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: name, Labels: own}, Spec: batchv1.JobSpec{
-		BackoffLimit: &h.Retries, ActiveDeadlineSeconds: &timeout, TTLSecondsAfterFinished: new(int32(hookKept / time.Second)), Template: pod,
+		BackoffLimit: retries, ActiveDeadlineSeconds: &timeout, TTLSecondsAfterFinished: new(int32(hookKept / time.Second)), Template: pod,
 	}}
 }

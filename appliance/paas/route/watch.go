@@ -91,10 +91,12 @@ func (w *Watcher) read(ctx context.Context) (Site, error) {
 	var endpoints discoveryv1.EndpointSliceList
 	var pods corev1.PodList
 	var ingresses networkingv1.IngressList
+	var applications v1alpha1.ApplicationList
 	routes := &unstructured.UnstructuredList{}
 	routes.SetGroupVersionKind(HTTPRoutes)
-	for _, list := range []client.ObjectList{&nodes, &services, &endpoints, &pods, &ingresses, routes} {
-		if err := w.List(ctx, list); err != nil && !meta.IsNoMatchError(err) { // a site without a gateway has no routes
+	for _, list := range []client.ObjectList{&nodes, &services, &endpoints, &pods, &ingresses, &applications, routes} {
+		// nothing of it is changed, and copies of it all every 2 s would be most of the work
+		if err := w.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil && !meta.IsNoMatchError(err) { // a site without a gateway has no routes
 			return s, err
 		}
 	}
@@ -102,7 +104,14 @@ func (w *Watcher) read(ctx context.Context) (Site, error) {
 	for i := range ingresses.Items {
 		s.Rules = append(s.Rules, ofIngress(&ingresses.Items[i]))
 	}
+	stopped := map[client.ObjectKey]bool{} // somebody wants that nothing answers there
+	for i := range applications.Items {
+		stopped[client.ObjectKeyFromObject(&applications.Items[i])] = applications.Items[i].Spec.Stopped
+	}
 	for i := range routes.Items {
+		if stopped[client.ObjectKey{Namespace: routes.Items[i].GetNamespace(), Name: routes.Items[i].GetLabels()[v1alpha1.LabelApplication]}] {
+			continue
+		}
 		r, err := ofHTTPRoute(&routes.Items[i])
 		if err != nil {
 			return s, err

@@ -73,11 +73,12 @@ type Hook struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RunAsUser int64 `json:"runAsUser,omitempty"`
-	// Retries of a run that has failed or was cut off; a program that runs again must find its way.
+	// Retries of a run that has failed or was cut off; a program that runs again must find its way. Unset is 2: in its first second the
+	// connections of a new pod may still be refused.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
 	// +optional
-	Retries int32 `json:"retries,omitempty"`
+	Retries *int32 `json:"retries,omitempty"`
 	// TimeoutSeconds is how long it may take, with all retries; 0 is 300.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=86400
