@@ -41,7 +41,7 @@ func watch(t *testing.T, change func(s *Site)) *watched {
 	scheme.AddKnownTypeWithName(list, &unstructured.UnstructuredList{})
 	s := sound()
 	change(s)
-	objects := []client.Object{httpRouteOf(t, `{"metadata":{"namespace":"a","name":"web"},"spec":{"rules":[{"backendRefs":[{"name":"web","port":80}]}]}}`)}
+	objects := []client.Object{httpRouteOf(t, `{"metadata":{"namespace":"a","name":"web","labels":{"islet.dev/application":"web"}},"spec":{"rules":[{"backendRefs":[{"name":"web","port":80}]}]}}`)}
 	for i := range s.Services {
 		objects = append(objects, &s.Services[i])
 	}
@@ -116,6 +116,26 @@ func TestRepairs(t *testing.T) {
 				t.Errorf("after the repair: %+v", again.Status)
 			}
 		})
+	}
+}
+
+// A route to what somebody has stopped leads nowhere, and is no finding.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	w := watch(t, func(s *Site) { s.Pods, s.Slices = nil, nil })
+	a := &v1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"}, Spec: v1alpha1.ApplicationSpec{Stopped: true}}
+	if err := w.Create(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.looks(t, lastingRule); r.Status.Count != 0 {
+		t.Errorf("stopped: %+v", r.Status)
+	}
+	a.Spec.Stopped = false
+	if err := w.Update(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.looks(t, lastingRule); !slices.Equal(codes(r), []string{NoPods}) {
+		t.Errorf("started: %+v", r.Status)
 	}
 }
 
