@@ -27,14 +27,17 @@ const (
 
 // Job runs a hook of a release, under the same rules as the application's own pods.
 func Job(name string, r *v1alpha1.Release, h *v1alpha1.Hook, serviceEnding string, p Place) *batchv1.Job {
+	retries := h.Retries
+	if retries == nil {
+		retries = new(int32(defaultRetries))
+	}
 	c := v1alpha1.Component{Name: h.Name, Image: cmp.Or(h.Image, r.Spec.Template.Components[0].Image), Command: h.Command, Args: h.Args, RunAsUser: h.RunAsUser,
 		Env: append([]corev1.EnvVar{{Name: "SERVICE_ENDING", Value: serviceEnding}}, h.Env...)}
 	pod := pods(&v1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Name: r.Spec.Application, Namespace: p.Namespace}}, &c, p)
 	own := map[string]string{tenancy.Managed: Managed, labelHook: h.Name}
 	pod.Labels, pod.Spec.Affinity, pod.Spec.RestartPolicy = own, nil, corev1.RestartPolicyNever
-	retries := h.Retries
-	if retries == nil {
-		retries = new(int32(defaultRetries))
+	if *retries > 0 { // in the same pod: the rules of the network know a new one only a moment after it has begun
+		pod.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
 	}
 	timeout := cmp.Or(int64(h.TimeoutSeconds), int64(defaultHookTimeout/time.Second))
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: name, Labels: own}, Spec: batchv1.JobSpec{

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,8 +21,8 @@ import (
 
 // Outcome is how the job of a hook ended.
 type Outcome struct {
-	Succeeded bool
-	Failed    string // why; empty if it has not
+	Succeeded, Failed bool
+	Message           string // of the last run that failed; empty if that is not known
 }
 
 // hooks says whether all hooks of a kind have done their work, and lets the next one begin. One that fails fails the order.
@@ -34,17 +35,17 @@ func hooks(o *v1alpha1.ReleaseOrder, f Facts, when, ending string) bool {
 		if i >= 0 && o.Status.Hooks[i].Done {
 			continue
 		}
-		what := "the hook " + h.Name + " runs"
+		out, what := f.Outcomes[h.Name], "the hook "+h.Name+" runs"
 		if i < 0 && o.Spec.Paused {
 			what = pausedMessage
 		} else if i < 0 {
 			o.Status.Hooks = append(o.Status.Hooks, v1alpha1.HookStatus{Name: h.Name, Job: jobName(o, h.Name), ServiceEnding: ending})
 			record(o, f.Now, what)
-		} else if out := f.Outcomes[h.Name]; out.Failed != "" {
-			fail(o, f, fmt.Sprintf("the hook %s failed: %s", h.Name, out.Failed))
+		} else if s := &o.Status.Hooks[i]; out.Failed {
+			fail(o, f, fmt.Sprintf("the hook %s failed: %s", h.Name, cmp.Or(out.Message, s.Message)))
 			return false
-		} else if out.Succeeded {
-			o.Status.Hooks[i].Done, o.Status.Since = true, stamp(f.Now) // its time is not that of the rollout
+		} else if s.Message = cmp.Or(out.Message, s.Message); out.Succeeded { // pods that have failed too often are removed
+			s.Done, o.Status.Since = true, stamp(f.Now) // its time is not that of the rollout
 			continue
 		}
 		enter(o, f.Now, o.Status.Phase, what)
@@ -104,33 +105,39 @@ func (r *Reconciler) outcome(ctx context.Context, o *v1alpha1.ReleaseOrder) (map
 	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: s.Job}, &job); err != nil {
 		return nil, client.IgnoreNotFound(err) // it is made in this step
 	}
-	var out Outcome
+	out := Outcome{Message: r.lastWords(ctx, &job)}
 	for _, c := range job.Status.Conditions {
 		switch {
 		case c.Status != corev1.ConditionTrue:
 		case c.Type == batchv1.JobComplete:
 			out.Succeeded = true
 		case c.Type == batchv1.JobFailed:
-			out.Failed = r.lastWords(ctx, &job, c.Message)
+			out.Failed, out.Message = true, cmp.Or(out.Message, running(o).Message, c.Message)
 		}
 	}
 	return map[string]Outcome{s.Name: out}, nil
 }
 
-// lastWords is what the last run of a job said at its end, or otherwise what Kubernetes says.
-func (r *Reconciler) lastWords(ctx context.Context, job *batchv1.Job, otherwise string) string {
+// lastWords is what the last run of a job that has failed said at its end; empty if there is none.
+func (r *Reconciler) lastWords(ctx context.Context, job *batchv1.Job) string {
 	var list corev1.PodList
 	if err := r.Live.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
-		return otherwise
+		return "" // Kubernetes has its own words for it
 	}
 	slices.SortFunc(list.Items, func(a, b corev1.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
 	for _, p := range list.Items {
 		for _, c := range p.Status.ContainerStatuses {
-			if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
-				lines := strings.Split(strings.TrimSpace(end.Message), "\n")
-				return strings.TrimSuffix(fmt.Sprintf("exit code %d: %s", end.ExitCode, lines[len(lines)-1]), ": ")
+			for _, end := range []*corev1.ContainerStateTerminated{c.State.Terminated, c.LastTerminationState.Terminated} {
+				if end != nil && end.ExitCode != 0 {
+					lines := strings.Split(strings.TrimSpace(end.Message), "\n")
+					words := strings.TrimSuffix(fmt.Sprintf("exit code %d: %s", end.ExitCode, lines[len(lines)-1]), ": ")
+					return words[:min(len(words), maxWords)]
+				}
 			}
 		}
 	}
-	return otherwise
+	return ""
 }
+
+// maxWords is how much of it is kept, in bytes.
+const maxWords = 400

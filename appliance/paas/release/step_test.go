@@ -122,7 +122,7 @@ func TestStep(t *testing.T) {
 			w.o.Status.Content = Content(w.f.Release)
 		}, v1alpha1.PhaseRunning, "the hook migrate runs"},
 		"a failed migration": {v1alpha1.PhaseRunning, func(w world) {
-			w.f.Release.Spec.Hooks, w.o.Status.Hooks, w.f.Outcomes = migration, []v1alpha1.HookStatus{{Name: "migrate"}}, map[string]Outcome{"migrate": {Failed: "exit code 1"}}
+			w.f.Release.Spec.Hooks, w.o.Status.Hooks, w.f.Outcomes = migration, []v1alpha1.HookStatus{{Name: "migrate"}}, map[string]Outcome{"migrate": {Failed: true, Message: "exit code 1"}}
 			w.o.Status.Content = Content(w.f.Release)
 		}, v1alpha1.PhaseFailed, "the hook migrate failed: exit code 1"},
 

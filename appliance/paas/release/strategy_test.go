@@ -169,7 +169,7 @@ func TestStatefulIsNotDoubled(t *testing.T) {
 // The hooks that verify run when the new release is ready and before it gets a request, and a release that they do not like goes.
 func TestStrategyVerified(t *testing.T) {
 	t.Parallel()
-	for want, out := range map[v1alpha1.Phase]Outcome{v1alpha1.PhaseDone: {Succeeded: true}, v1alpha1.PhaseRolledBack: {Failed: "exit code 1"}} {
+	for want, out := range map[v1alpha1.Phase]Outcome{v1alpha1.PhaseDone: {Succeeded: true}, v1alpha1.PhaseRolledBack: {Failed: true, Message: "exit code 1"}} {
 		run := &course{o: order(v1alpha1.PhaseApproved), f: facts()}
 		run.f.Release.Spec.Hooks = []v1alpha1.Hook{{Name: "try", When: v1alpha1.HookVerify}}
 		run.o.Spec.Strategy, run.o.Status.Content = &v1alpha1.Strategy{Kind: v1alpha1.StrategyBlueGreen}, Content(run.f.Release)

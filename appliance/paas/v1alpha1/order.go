@@ -187,6 +187,10 @@ type HookStatus struct {
 	ServiceEnding string `json:"serviceEnding,omitempty"`
 	// +optional
 	Done bool `json:"done,omitempty"`
+	// Message is what the last run that failed has said.
+	// +kubebuilder:validation:MaxLength=500
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // OrderEvent is a phase that the order came to.
