@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -60,10 +59,10 @@ func (r *Bindings) Reconcile(ctx context.Context, request reconcile.Request) (re
 			return reconcile.Result{}, client.IgnoreNotFound(err)
 		}
 	}
-	if err == nil && s.State != v1alpha1.StateReady {
-		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, err
+	return again(s.State), nil
 }
 
 // bind makes a binding's Secret, or takes it away when there is no instance to log in to.

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -25,8 +24,20 @@ import (
 // fieldManager owns the fields that this controller sets.
 const fieldManager = "islet-catalogue"
 
-// lookAgain is when an instance that is not ready is looked at again: some causes come with time alone.
-const lookAgain = 3 * time.Second
+// lookAgain is when an instance that is not ready is looked at again: some causes come with time alone. lookAfter is when one that is
+// ready is, whose Secrets no cache has: one that was taken away is made again.
+const (
+	lookAgain = 3 * time.Second
+	lookAfter = 5 * time.Minute
+)
+
+// again is when something of the state is looked at next, if nothing changes.
+func again(s v1alpha1.State) reconcile.Result {
+	if s == v1alpha1.StateReady {
+		return reconcile.Result{RequeueAfter: lookAfter}
+	}
+	return reconcile.Result{RequeueAfter: lookAgain}
+}
 
 // Instances brings instances about.
 type Instances struct {
@@ -85,10 +96,10 @@ func (r *Instances) Reconcile(ctx context.Context, request reconcile.Request) (r
 			return reconcile.Result{}, client.IgnoreNotFound(err)
 		}
 	}
-	if err == nil && s.State != v1alpha1.StateReady {
-		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, err
+	return again(s.State), nil
 }
 
 // bring makes what an instance consists of and fills its status. Its error is worth another try; it is in the status, too.

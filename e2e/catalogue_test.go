@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestCatalogue makes a service, logs in to it by a binding, cuts the power while it is written to, and looks for what it has confirmed.
+func TestCatalogue(t *testing.T) {
+	t.Parallel()
+	p := bootSite(t, "catalogue", 1)[0]
+	defer p.diagnose(t)
+	await(t, readyLimit, "the node is ready", p.ready)
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	p.run(t, "appliance", "tenant", "create", "press")
+	p.run(t, "appliance", "env", "create", "press", "dev")
+	p.run(t, "appliance", "env", "create", "press", "prod")
+	p.awaitEnvironments(t, map[string]bool{"press-dev": true, "press-prod": true})
+	step(t, p, "service", serviceBound)
+	step(t, p, "refusals", serviceRefusals)
+	step(t, p, "power cut", servicePowerCut)
+	step(t, p, "removal", serviceRemoved)
+}
+
+// redisClient is a pod that logs in by the binding shop.
+func (p *platform) redisClient(t *testing.T, name string, args ...string) *corev1.Pod {
+	t.Helper()
+	image := ""
+	for _, row := range runJSON[[]imageRow](t, p, "image", "list") {
+		if reference, _, _ := strings.Cut(row.Reference, ":"); strings.HasSuffix(reference, "/services/redis") {
+			image = reference + "@" + row.Digest
+		}
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "press-dev", Name: name}, Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
+		Name: "main", Image: image, Command: append([]string{"/usr/bin/redis-cli"}, args...),
+		Env: []corev1.EnvVar{{Name: "URI", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "shop"}, Key: "uri"}}}},
+	}}}}
+	made, err := p.kube.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// redis runs one command of Redis by the binding and returns what it answers.
+func (p *platform) redis(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	p.redisClient(t, name, append([]string{"-u", "$(URI)"}, args...)...)
+	return p.ended(t, name)
+}
+
+// ended is what a pod has said when it has ended.
+func (p *platform) ended(t *testing.T, name string) string {
+	t.Helper()
+	await(t, policyLimit, name+" has ended", func(ctx context.Context) error {
+		pod, err := p.kube.CoreV1().Pods("press-dev").Get(ctx, name, metav1.GetOptions{})
+		if err == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+			err = fmt.Errorf("it is %s", pod.Status.Phase)
+		}
+		return err
+	})
+	out, err := p.kubectl(t.Context(), "-n", "press-dev", "logs", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// serviceBound makes a service, binds it, and logs in with what the Secret says, and not without.
+func serviceBound(t *testing.T, p *platform) {
+	if out := p.run(t, "appliance", "service", "classes"); !strings.Contains(out, "redis") {
+		t.Errorf("classes: %s", out)
+	}
+	p.run(t, "appliance", "service", "create", "press-dev", "redis", "cache", "--plan", "small", "--wait", "1m")
+	p.run(t, "appliance", "service", "bind", "press-dev", "cache", "--name", "shop", "--wait", "30s")
+	if out := p.redis(t, "first", "set", "answer", "42"); !strings.HasSuffix(out, "OK") {
+		t.Errorf("set: %s", out)
+	}
+	p.redisClient(t, "stranger", "-h", "cache", "get", "answer")
+	if out := p.ended(t, "stranger"); !strings.Contains(out, "NOAUTH") {
+		t.Errorf("without the password: %s", out)
+	}
+}
+
+func serviceRefusals(t *testing.T, p *platform) {
+	for want, command := range map[string]string{
+		"plan small of redis has 1": "service create press-prod redis cache --plan small",
+		"has no plan huge, but":     "service create press-dev redis other --plan huge",
+		"not found":                 "service create press-dev mongo other",
+		"by which plan":             "service create press-dev redis other",
+		"is bound: shop":            "service remove press-dev cache --yes",
+		"stays on its plan":         `kubectl -n press-dev patch serviceinstance cache --type merge -p {"spec":{"plan":"large"}}`,
+		"cannot be changed":         `kubectl -n press-dev patch serviceinstance cache --type merge -p {"spec":{"size":"9Gi"}}`,
+		"size above 0":              "service create press-dev redis other --plan small --size 0",
+	} {
+		p.refused(t, want, command)
+	}
+}
+
+// servicePowerCut counts without end, cuts the power, and finds at least what was confirmed before.
+func servicePowerCut(t *testing.T, p *platform) {
+	p.redisClient(t, "writer", "-u", "$(URI)", "-r", "1000000", "-i", "0.001", "incr", "count")
+	confirmed := 0
+	await(t, policyLimit, "something is confirmed", func(ctx context.Context) error {
+		out, err := p.kubectl(ctx, "-n", "press-dev", "logs", "writer", "--tail=1")
+		if err != nil {
+			return err
+		}
+		if confirmed, err = strconv.Atoi(strings.TrimSpace(out)); err == nil && confirmed < 200 {
+			err = fmt.Errorf("only %d", confirmed)
+		}
+		return err
+	})
+	if err := p.host.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.host.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, readyLimit, "the node is ready again", p.ready)
+	p.awaitService(t)
+	if got := p.redis(t, "reader", "get", "count"); !atLeast(got, confirmed) {
+		t.Errorf("%d were confirmed, and after the power cut there are %s", confirmed, got)
+	}
+	if got := p.redis(t, "second", "get", "answer"); got != "42" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+func atLeast(text string, least int) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n >= least
+}
+
+// awaitService waits until the service has been found ready by a controller that has looked since.
+func (p *platform) awaitService(t *testing.T) {
+	t.Helper()
+	await(t, readyLimit, "the service answers", func(ctx context.Context) error {
+		pod, err := p.kube.CoreV1().Pods("press-dev").Get(ctx, "cache-0", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.Ready && c.RestartCount > 0 {
+				return nil
+			}
+		}
+		return errors.New("its container has not been started again")
+	})
+	p.awaitServiceState(t, "Ready")
+}
+
+func (p *platform) awaitServiceState(t *testing.T, want string) {
+	t.Helper()
+	awaitJSON(t, readyLimit, "the service is "+want, p, []string{"service", "show", "press-dev", "cache"}, func(s struct{ State, Message string }) error {
+		if s.State != want {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+}
+
+// serviceRemoved removes the service without and with its data.
+func serviceRemoved(t *testing.T, p *platform) {
+	p.run(t, "appliance", "service", "unbind", "press-dev", "shop")
+	p.run(t, "appliance", "service", "remove", "press-dev", "cache", "--yes")
+	secrets, claims := p.kube.CoreV1().Secrets("press-dev"), p.kube.CoreV1().PersistentVolumeClaims("press-dev")
+	for _, name := range []string{"shop", "cache-service"} {
+		await(t, policyLimit, "no password stays in "+name, func(ctx context.Context) error {
+			_, err := secrets.Get(ctx, name, metav1.GetOptions{})
+			return gone(err)
+		})
+	}
+	await(t, readyLimit, "its pod is gone", func(ctx context.Context) error {
+		_, err := p.kube.CoreV1().Pods("press-dev").Get(ctx, "cache-0", metav1.GetOptions{})
+		return gone(err)
+	})
+	p.run(t, "appliance", "service", "create", "press-dev", "redis", "cache", "--plan", "small", "--wait", "1m")
+	p.run(t, "appliance", "service", "bind", "press-dev", "cache", "--name", "shop", "--wait", "30s")
+	if got := p.redis(t, "third", "get", "answer"); got != "42" {
+		t.Errorf("its data was to stay: %q", got)
+	}
+	p.run(t, "appliance", "service", "unbind", "press-dev", "shop")
+	p.run(t, "appliance", "service", "remove", "press-dev", "cache", "--yes", "--delete-data")
+	await(t, readyLimit, "the volume is gone", func(ctx context.Context) error {
+		list, err := claims.List(ctx, metav1.ListOptions{})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("%s is there", list.Items[0].Name)
+		}
+		return err
+	})
+}
+
+// gone wants an object not to be there.
+func gone(err error) error {
+	if err == nil {
+		return errors.New("it is there")
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
