@@ -132,6 +132,7 @@ func (c imageComponent) config() v1.ImageConfig {
 		Entrypoint: c.image.Entrypoint,
 		Env:        c.image.Env,
 		WorkingDir: "/",
+		StopSignal: c.image.StopSignal,
 		Labels: map[string]string{
 			v1.AnnotationTitle:    c.image.Title,
 			v1.AnnotationVersion:  c.image.Version,

@@ -2,11 +2,15 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"islet/images/debian"
 	"islet/images/oci"
@@ -24,6 +28,10 @@ const (
 type Root struct {
 	Packages []string `yaml:"packages"` // of the lock's Debian packages
 	Programs []string `yaml:"programs"` // paths in the packages
+	// Include are patterns of what the programs open at run time; of a directory all is taken.
+	Include []string `yaml:"include,omitempty" json:",omitempty"`
+	// Texts are small files of the image's own: path -> content.
+	Texts map[string]string `yaml:"texts,omitempty" json:",omitempty"`
 }
 
 // rootFiles unpacks the packages and picks what the image gets. cleanup is never nil and is called when the files have been read.
@@ -49,7 +57,58 @@ func (b *builder) rootFiles(ctx context.Context, r Root) (files []engineFile, cl
 		}
 		programs = append(programs, source)
 	}
-	return p.files, cleanup, p.rest(r, programs)
+	included, err := p.include(r)
+	if err != nil {
+		return nil, cleanup, err
+	}
+	return p.files, cleanup, p.rest(r, append(programs, included...))
+}
+
+// include adds what the patterns name and the texts, and returns the libraries among it.
+func (p *picker) include(r Root) (libraries []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(r.Texts)) {
+		source := filepath.Join(p.root, ".texts", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(source), 0o755), os.WriteFile(source, []byte(r.Texts[name]), 0o644)); err != nil {
+			return nil, err
+		}
+		p.owner[source] = sbom.Component{Name: "islet/" + name, Licenses: []string{"Apache-2.0"}}
+		if err := p.add(name, source); err != nil {
+			return nil, err
+		}
+	}
+	for _, pattern := range r.Include {
+		found, err := filepath.Glob(filepath.Join(p.root, pattern))
+		if err != nil || len(found) == 0 {
+			return nil, fmt.Errorf("include %s: nothing in the packages is called so (%w)", pattern, err)
+		}
+		for _, file := range found {
+			if err := p.includeAll(file, &libraries); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return libraries, nil
+}
+
+// includeAll adds a file, or all below a directory.
+func (p *picker) includeAll(from string, libraries *[]string) error {
+	return filepath.WalkDir(from, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(p.root, file)
+		if err != nil {
+			return err
+		}
+		source, err := debian.Resolve(p.root, name)
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(name, ".so") {
+			*libraries = append(*libraries, source)
+		}
+		return p.add(name, source)
+	})
 }
 
 // rest adds the libraries that programs need, and the copyright files.
