@@ -77,6 +77,12 @@ func (r *Bindings) bind(ctx context.Context, b *v1alpha1.ServiceBinding) (word, 
 	if err != nil {
 		return word{}, err
 	}
+	var class v1alpha1.ServiceClass
+	if err := r.Get(ctx, client.ObjectKey{Name: i.Spec.Class}, &class); client.IgnoreNotFound(err) != nil {
+		return word{}, err
+	} else if err != nil {
+		return degraded("NoClass", "the catalogue has no service "+i.Spec.Class+" any more"), nil
+	}
 	password, err := storedPassword(ctx, r.Live, &i)
 	if err != nil {
 		return word{}, err
@@ -85,7 +91,7 @@ func (r *Bindings) bind(ctx context.Context, b *v1alpha1.ServiceBinding) (word, 
 		return word{v1alpha1.StateProgressing, "NotMade", i.Name + " has no password yet: " + i.Status.Message}, nil
 	}
 	o := owned{Client: r.Client, live: r.Live}
-	if err := o.put(ctx, b, bound(b, &i, password)); err != nil {
+	if err := o.put(ctx, b, bound(b, &i, recipes[class.Spec.Engine], password)); err != nil {
 		return word{}, err
 	}
 	b.Status.Secret = b.Name

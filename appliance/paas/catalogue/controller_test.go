@@ -39,7 +39,9 @@ func api(t *testing.T, class v1alpha1.Class, more ...client.Object) client.Clien
 	redis.Name, redis.Spec = "redis", v1alpha1.ServiceClassSpec{Title: "Redis", Engine: v1alpha1.EngineRedis, Version: "7.0", Plans: []v1alpha1.ServicePlan{{
 		Name: "small", Image: "redis" + digest, Replicas: 1, Memory: resource.MustParse("100Mi"), CPU: resource.MustParse("50m"), Size: resource.MustParse("1Gi"),
 	}}}
-	return fake.NewClientBuilder().WithScheme(s).WithObjects(append(more, e, redis)...).WithStatusSubresource(&v1alpha1.ServiceInstance{}, &v1alpha1.ServiceBinding{}).Build()
+	postgres := redis.DeepCopy()
+	postgres.Name, postgres.Spec.Engine = "postgresql", v1alpha1.EnginePostgreSQL
+	return fake.NewClientBuilder().WithScheme(s).WithObjects(append(more, e, redis, postgres)...).WithStatusSubresource(&v1alpha1.ServiceInstance{}, &v1alpha1.ServiceBinding{}).Build()
 }
 
 func instance() *v1alpha1.ServiceInstance {
@@ -93,7 +95,7 @@ func TestInstanceIsMade(t *testing.T) {
 	}
 	secret := get(t, c, "cache-service", &corev1.Secret{})
 	password := string(secret.Data["password"])
-	if config := string(secret.Data[redisConfigFile]); len(password) < 20 || !strings.Contains(config, "requirepass "+password+"\n") || !strings.Contains(config, "maxmemory 62914560\n") || !strings.Contains(config, "appendfsync always\n") {
+	if config := string(secret.Data["file.redis.conf"]); len(password) < 20 || !strings.Contains(config, "requirepass "+password+"\n") || !strings.Contains(config, "maxmemory 62914560\n") || !strings.Contains(config, "appendfsync always\n") {
 		t.Errorf("password %q, configuration:\n%s", password, config)
 	}
 	set := get(t, c, "cache", &appsv1.StatefulSet{})
@@ -209,6 +211,36 @@ func TestBinding(t *testing.T) {
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("a password stays: %v", err)
+	}
+}
+
+// An application is not changed when its service is: the keys are the same.
+func TestKeysAreTheSameWhateverTheService(t *testing.T) {
+	t.Parallel()
+	i := instance()
+	i.Spec.Class = "postgresql"
+	c := api(t, v1alpha1.ClassDev, i, binding("shop"))
+	if s := reconciled(t, c); s.Port != 5432 {
+		t.Errorf("%+v", s)
+	}
+	bindingStatus(t, c, "shop")
+	data := get(t, c, "shop", &corev1.Secret{}).Data
+	password := string(data["password"])
+	want := map[string]string{"host": "cache.press-dev.svc", "port": "5432", "user": "app", "database": "app", "password": password, "uri": "postgresql://app:" + password + "@cache.press-dev.svc:5432/app"}
+	for key, value := range want {
+		if string(data[key]) != value {
+			t.Errorf("%s is %q, want %q", key, data[key], value)
+		}
+	}
+	if len(data) != len(want) || password == "" {
+		t.Errorf("%d keys, password %q", len(data), password)
+	}
+	items := get(t, c, "cache", &appsv1.StatefulSet{}).Spec.Template.Spec.Volumes[0].Secret.Items
+	if len(items) != 3 || items[2] != (corev1.KeyToPath{Key: "file.postgresql.conf", Path: "postgresql.conf"}) {
+		t.Errorf("%+v", items)
+	}
+	if file := get(t, c, "cache-service", &corev1.Secret{}).Data["file.postgresql.conf"]; !strings.Contains(string(file), "shared_buffers = 25600kB\n") {
+		t.Errorf("%s", file)
 	}
 }
 

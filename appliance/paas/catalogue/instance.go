@@ -141,8 +141,9 @@ func (r *Instances) want(ctx context.Context, i *v1alpha1.ServiceInstance) (w wa
 		return w, degraded("Refused", fmt.Sprintf("environment %s is of class %s: everything runs with at least %d replicas, and plan %s of %s has %d",
 			e.Name, e.Spec.Class, least, plan.Name, class.Name, plan.Replicas)), nil
 	}
-	i.Status.Version, i.Status.Host, i.Status.Port = class.Spec.Version, Host(i), redisPort
-	return wanted{instance: i, plan: plan, nodePool: e.Spec.NodePool}, said, nil
+	w = wanted{instance: i, plan: plan, recipe: recipes[class.Spec.Engine], nodePool: e.Spec.NodePool}
+	i.Status.Version, i.Status.Host, i.Status.Port = class.Spec.Version, Host(i), w.recipe.port
+	return w, said, nil
 }
 
 func planNames(c *v1alpha1.ServiceClass) string {
@@ -181,7 +182,7 @@ func (r *Instances) secret(ctx context.Context, w wanted) (*corev1.Secret, error
 	if password == "" {
 		password = rand.Text()
 	}
-	s := newSecret(w.instance, w.plan, password)
+	s := w.newSecret(password)
 	o := owned{Client: r.Client, live: r.Live}
 	return s, o.put(ctx, w.instance, s)
 }

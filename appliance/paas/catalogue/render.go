@@ -3,6 +3,8 @@ package catalogue
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,12 +21,16 @@ import (
 const Managed = "service"
 
 const (
+	// dataDir and configDir are where an instance keeps its data, and reads its configuration.
+	dataDir   = "/data"
+	configDir = "/etc/service"
+
 	containerName = "main"
 	portName      = "service"
 	volumeName    = "service-data"
 
 	// The times of probes, in seconds.
-	probeEvery, probeTimeout, livenessFailures = 5, 3, 6
+	probeEvery, probeTimeout = 5, 3
 
 	// serviceUser runs every service: the images name it, too.
 	serviceUser = 65532
@@ -39,6 +45,7 @@ const (
 type wanted struct {
 	instance *v1alpha1.ServiceInstance
 	plan     *v1alpha1.ServicePlan
+	recipe   recipe
 	nodePool string
 	secret   *corev1.Secret // as it is stored
 }
@@ -66,17 +73,31 @@ func selector(i *v1alpha1.ServiceInstance) map[string]string {
 }
 
 // newSecret holds what an instance is started with.
-func newSecret(i *v1alpha1.ServiceInstance, plan *v1alpha1.ServicePlan, password string) *corev1.Secret {
-	return &corev1.Secret{TypeMeta: kind("v1", "Secret"), ObjectMeta: meta(i, secretName(i)), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{
-		v1alpha1.KeyPassword: []byte(password), redisConfigFile: []byte(redisConfig(plan, password)),
-	}}
+func (w wanted) newSecret(password string) *corev1.Secret {
+	s := &corev1.Secret{TypeMeta: kind("v1", "Secret"), ObjectMeta: meta(w.instance, secretName(w.instance)), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{}}
+	for name, content := range w.recipe.files(w.plan, password) {
+		s.Data[fileKey+name] = []byte(content)
+	}
+	s.Data[v1alpha1.KeyPassword] = []byte(password)
+	return s
+}
+
+// fileKey is what the keys of an instance's Secret begin with that are files of its configuration.
+const fileKey = "file."
+
+// items are the files of the configuration.
+func (w wanted) items() (out []corev1.KeyToPath) {
+	for _, name := range slices.Sorted(maps.Keys(w.recipe.files(w.plan, ""))) {
+		out = append(out, corev1.KeyToPath{Key: fileKey + name, Path: name})
+	}
+	return out
 }
 
 // objects are those of an instance besides its secret, in the order in which they need each other.
 func (w wanted) objects() []client.Object {
 	i := w.instance
 	service := &corev1.Service{TypeMeta: kind("v1", "Service"), ObjectMeta: meta(i, i.Name), Spec: corev1.ServiceSpec{
-		Selector: selector(i), Ports: []corev1.ServicePort{{Name: portName, Port: redisPort, TargetPort: intstr.FromString(portName), Protocol: corev1.ProtocolTCP}},
+		Selector: selector(i), Ports: []corev1.ServicePort{{Name: portName, Port: w.recipe.port, TargetPort: intstr.FromString(portName), Protocol: corev1.ProtocolTCP}},
 	}}
 	set := &appsv1.StatefulSet{TypeMeta: kind("apps/v1", "StatefulSet"), ObjectMeta: meta(i, i.Name), Spec: appsv1.StatefulSetSpec{
 		Replicas: &w.plan.Replicas, Selector: &metav1.LabelSelector{MatchLabels: selector(i)}, ServiceName: i.Name, Template: w.pods(),
@@ -100,7 +121,7 @@ func (w wanted) claim() corev1.PersistentVolumeClaim {
 
 // pods may do nothing that the level "restricted" of the Pod Security Standards forbids.
 func (w wanted) pods() corev1.PodTemplateSpec {
-	c := redisContainer(w.instance, w.plan)
+	c := w.container()
 	c.ImagePullPolicy, c.TerminationMessagePolicy = corev1.PullIfNotPresent, corev1.TerminationMessageFallbackToLogsOnError
 	c.SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}
 	c.Resources = corev1.ResourceRequirements{
@@ -112,10 +133,11 @@ func (w wanted) pods() corev1.PodTemplateSpec {
 		AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false), Containers: []corev1.Container{c},
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: new(true), RunAsUser: new(int64(serviceUser)), RunAsGroup: new(int64(serviceUser)), FSGroup: new(int64(serviceUser)),
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch), // PostgreSQL wants its directory to be its own alone
+			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		Volumes: []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-			SecretName: secretName(w.instance), Items: []corev1.KeyToPath{{Key: redisConfigFile, Path: redisConfigFile}},
+			SecretName: secretName(w.instance), Items: w.items(),
 		}}}},
 	}
 	if w.nodePool != "" {
@@ -125,10 +147,14 @@ func (w wanted) pods() corev1.PodTemplateSpec {
 }
 
 // bound is the Secret of a binding.
-func bound(b *v1alpha1.ServiceBinding, i *v1alpha1.ServiceInstance, password string) *corev1.Secret {
+func bound(b *v1alpha1.ServiceBinding, i *v1alpha1.ServiceInstance, r recipe, password string) *corev1.Secret {
 	own := map[string]string{tenancy.Managed: Managed, v1alpha1.LabelService: i.Name, v1alpha1.LabelBinding: b.Name}
-	return &corev1.Secret{TypeMeta: kind("v1", "Secret"), ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name, Labels: own}, Type: corev1.SecretTypeOpaque, Data: map[string][]byte{
-		v1alpha1.KeyHost: []byte(Host(i)), v1alpha1.KeyPort: []byte(strconv.Itoa(redisPort)), v1alpha1.KeyUser: []byte(redisUser),
-		v1alpha1.KeyPassword: []byte(password), v1alpha1.KeyURI: []byte(redisURI(Host(i), password)),
+	s := &corev1.Secret{TypeMeta: kind("v1", "Secret"), ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name, Labels: own}, Type: corev1.SecretTypeOpaque, Data: map[string][]byte{
+		v1alpha1.KeyHost: []byte(Host(i)), v1alpha1.KeyPort: []byte(strconv.Itoa(int(r.port))), v1alpha1.KeyUser: []byte(r.user),
+		v1alpha1.KeyPassword: []byte(password), v1alpha1.KeyURI: []byte(r.uri(Host(i), password)),
 	}}
+	if r.database != "" {
+		s.Data[v1alpha1.KeyDatabase] = []byte(r.database)
+	}
+	return s
 }

@@ -48,9 +48,6 @@ func (o *observed) done() bool {
 	return o.set.UID != "" && s.ObservedGeneration >= o.set.Generation && s.ReadyReplicas == replicas && s.UpdatedReplicas == replicas && s.UpdateRevision == s.CurrentRevision
 }
 
-// startSeconds is how long an instance may take until it answers: it reads what it has on disk.
-const startSeconds = 120
-
 // eventAge is how long an event counts: what it says may be over.
 const eventAge = 5 * time.Minute
 
@@ -59,7 +56,7 @@ func judge(w wanted, seen observed) word {
 	if seen.done() {
 		return word{State: v1alpha1.StateReady}
 	}
-	c := &v1alpha1.Component{Name: w.instance.Name, Image: w.plan.Image, StartSeconds: startSeconds}
+	c := &v1alpha1.Component{Name: w.instance.Name, Image: w.plan.Image, StartSeconds: w.recipe.startSeconds}
 	for i := range seen.pods {
 		if cause := application.OfPod(c, &seen.pods[i], seen.events, seen.now); cause.Reason != "" {
 			return degraded(cause.Reason, cause.Message)

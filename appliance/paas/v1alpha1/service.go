@@ -21,11 +21,14 @@ type ServiceClass struct {
 }
 
 // Engine is what the platform knows how to run as a service.
-// +kubebuilder:validation:Enum=Redis
+// +kubebuilder:validation:Enum=Redis;PostgreSQL
 type Engine string
 
-// EngineRedis speaks the Redis protocol.
-const EngineRedis Engine = "Redis"
+// The engines.
+const (
+	EngineRedis      Engine = "Redis"
+	EnginePostgreSQL Engine = "PostgreSQL"
+)
 
 // ServiceClassSpec is what a service is.
 type ServiceClassSpec struct {
