@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestCatalogue makes a service, logs in to it by a binding, cuts the power while it is written to, and looks for what it has confirmed.
+// TestCatalogue makes services, logs in to them by bindings, cuts the power while they are written to, and looks for what they have confirmed.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	p := bootSite(t, "catalogue", 1)[0]
@@ -76,6 +77,27 @@ func (p *platform) awaitRedis(t *testing.T, want func(string) bool, command ...s
 	})
 }
 
+// sql runs statements in the instance db, as its binding says and by its name.
+func (p *platform) sql(ctx context.Context, statements string) (string, error) {
+	secret, err := p.kube.CoreV1().Secrets("press-dev").Get(ctx, "db-binding", metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	out, err := p.kubectl(ctx, "-n", "press-dev", "exec", "db-0", "--", "/usr/lib/postgresql/15/bin/psql", "-At", string(secret.Data["uri"]), "-c", statements)
+	return strings.TrimSpace(out), err
+}
+
+func (p *platform) awaitSQL(t *testing.T, want func(string) bool, statements string) {
+	t.Helper()
+	await(t, policyLimit, statements, func(ctx context.Context) error {
+		got, err := p.sql(ctx, statements)
+		if err == nil && !want(got) {
+			err = fmt.Errorf("answered %q", got)
+		}
+		return err
+	})
+}
+
 func is(want string) func(string) bool { return func(got string) bool { return got == want } }
 
 // serviceBound makes a service, binds it, and logs in with what the Secret says, and not without.
@@ -89,6 +111,12 @@ func serviceBound(t *testing.T, p *platform) {
 	p.awaitRedis(t, is("OK"), "set", "answer", "42")
 	if out, err := p.inClient(t.Context(), "-h", "cache", "get", "answer"); !strings.Contains(out, "NOAUTH") {
 		t.Errorf("without the password: %s (%v)", out, err)
+	}
+	p.run(t, "appliance", "service", "create", "press-dev", "postgresql", "db", "--plan", "small", "--wait", "2m")
+	p.run(t, "appliance", "service", "bind", "press-dev", "db", "--wait", "30s")
+	p.awaitSQL(t, func(got string) bool { return strings.HasSuffix(got, "INSERT 0 1") }, "create table if not exists t (n int); insert into t values (1)")
+	if out, err := p.sql(t.Context(), "drop database postgres"); err == nil || !strings.Contains(out+err.Error(), "must be owner") {
+		t.Errorf("an application's user may everything: %s (%v)", out, err)
 	}
 }
 
@@ -107,17 +135,18 @@ func serviceRefusals(t *testing.T, p *platform) {
 	}
 }
 
-// servicePowerCut counts without end, cuts the power, and finds at least what was confirmed before.
+// servicePowerCut writes without end, cuts the power, and finds at least what was confirmed before.
 func servicePowerCut(t *testing.T, p *platform) {
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	defer func() { stop(); <-ended }()
-	go func() {
-		defer close(ended)
-		_, _ = p.redis(ctx, "-r", "10000000", "-i", "0.001", "incr", "count") // the cut ends it
-	}()
-	confirmed := 0
-	p.awaitRedis(t, func(got string) bool { confirmed, _ = strconv.Atoi(got); return confirmed >= 200 }, "get", "count")
+	var writers sync.WaitGroup
+	defer func() { stop(); writers.Wait() }() // the cut has ended them
+	writers.Go(func() { _, _ = p.redis(ctx, "-r", "10000000", "-i", "0.001", "incr", "count") })
+	writers.Go(func() {
+		_, _ = p.sql(ctx, "do $$ begin for i in 1..10000000 loop insert into t values (i); commit; end loop; end $$")
+	})
+	keys, rows := 0, 0
+	p.awaitRedis(t, func(got string) bool { keys, _ = strconv.Atoi(got); return keys >= 200 }, "get", "count")
+	p.awaitSQL(t, func(got string) bool { rows, _ = strconv.Atoi(got); return rows >= 200 }, "select count(*) from t")
 	if err := p.host.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -125,17 +154,24 @@ func servicePowerCut(t *testing.T, p *platform) {
 		t.Fatal(err)
 	}
 	await(t, readyLimit, "the node is ready again", p.ready)
-	p.awaitService(t)
-	t.Logf("%d were confirmed when the power was cut", confirmed)
-	p.awaitRedis(t, func(got string) bool { n, err := strconv.Atoi(got); return err == nil && n >= confirmed }, "get", "count")
+	for _, name := range []string{"cache", "db"} {
+		p.awaitService(t, name)
+	}
+	t.Logf("%d keys and %d rows were confirmed when the power was cut", keys, rows)
+	p.awaitRedis(t, atLeast(keys), "get", "count")
 	p.awaitRedis(t, is("42"), "get", "answer")
+	p.awaitSQL(t, atLeast(rows), "select count(*) from t")
 }
 
-// awaitService waits until the service has been found ready by a controller that has looked since.
-func (p *platform) awaitService(t *testing.T) {
+func atLeast(least int) func(string) bool {
+	return func(got string) bool { n, err := strconv.Atoi(got); return err == nil && n >= least }
+}
+
+// awaitService waits until a service is ready whose container has been started again.
+func (p *platform) awaitService(t *testing.T, name string) {
 	t.Helper()
-	await(t, readyLimit, "the service answers", func(ctx context.Context) error {
-		pod, err := p.kube.CoreV1().Pods("press-dev").Get(ctx, "cache-0", metav1.GetOptions{})
+	await(t, readyLimit, name+" answers", func(ctx context.Context) error {
+		pod, err := p.kube.CoreV1().Pods("press-dev").Get(ctx, name+"-0", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -146,13 +182,8 @@ func (p *platform) awaitService(t *testing.T) {
 		}
 		return errors.New("its container has not been started again")
 	})
-	p.awaitServiceState(t, "Ready")
-}
-
-func (p *platform) awaitServiceState(t *testing.T, want string) {
-	t.Helper()
-	awaitJSON(t, readyLimit, "the service is "+want, p, []string{"service", "show", "press-dev", "cache"}, func(s struct{ State, Message string }) error {
-		if s.State != want {
+	awaitJSON(t, readyLimit, name+" is ready", p, []string{"service", "show", "press-dev", name}, func(s struct{ State, Message string }) error {
+		if s.State != "Ready" {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
@@ -179,10 +210,10 @@ func serviceRemoved(t *testing.T, p *platform) {
 	p.awaitRedis(t, is("42"), "get", "answer") // its data has stayed
 	p.run(t, "appliance", "service", "unbind", "press-dev", "shop")
 	p.run(t, "appliance", "service", "remove", "press-dev", "cache", "--yes", "--delete-data")
-	await(t, readyLimit, "the volume is gone", func(ctx context.Context) error {
+	await(t, readyLimit, "its volume is gone, and no other", func(ctx context.Context) error {
 		list, err := claims.List(ctx, metav1.ListOptions{})
-		if err == nil && len(list.Items) > 0 {
-			err = fmt.Errorf("%s is there", list.Items[0].Name)
+		if err == nil && (len(list.Items) != 1 || !strings.HasSuffix(list.Items[0].Name, "-db-0")) {
+			err = fmt.Errorf("%d are there", len(list.Items))
 		}
 		return err
 	})

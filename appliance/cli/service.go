@@ -17,7 +17,7 @@ import (
 
 func newServiceCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "service", Short: "Services of the catalogue, such as Redis: make them, bind them to applications, remove them", GroupID: groupPaaS,
+		Use: "service", Short: "Services of the catalogue, such as PostgreSQL and Redis: make them, bind them to applications, remove them", GroupID: groupPaaS,
 		Long: `A service is what applications need and nobody wants to build: it comes from the site's catalogue, runs in an environment, and keeps what
 it was given over power cuts. A binding is a Secret by which applications log in; its keys are the same whatever the service: host, port,
 user, password, database where there are any, and uri. The same kinds can be had by kubectl: serviceclasses, serviceinstances and
