@@ -78,8 +78,11 @@ func (p *picker) include(r Root) (libraries []string, err error) {
 	}
 	for _, pattern := range r.Include {
 		found, err := filepath.Glob(filepath.Join(p.root, pattern))
-		if err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("include %s: nothing in the packages is called so (%w)", pattern, err)
+		if err != nil {
+			return nil, fmt.Errorf("include %s: %w", pattern, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("include %s: nothing in the packages is called so", pattern)
 		}
 		for _, file := range found {
 			if err := p.includeAll(file, &libraries); err != nil {

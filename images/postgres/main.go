@@ -7,6 +7,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,14 +30,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "postgres: want a directory for data and one with the configuration")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(context.Background(), os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "postgres:", err)
 		os.Exit(1)
 	}
 }
 
 // run returns only when the server could not be started.
-func run(data, config string) error {
+func run(ctx context.Context, data, config string) error {
 	database := filepath.Join(data, version)
 	secret, err := os.ReadFile(filepath.Join(config, "password"))
 	if err != nil {
@@ -43,15 +45,15 @@ func run(data, config string) error {
 	}
 	password := strings.TrimSpace(string(secret))
 	if strings.ContainsAny(password, "'\\\n") || password == "" {
-		return fmt.Errorf("a password has characters, none of which is a quote or a line's end")
+		return errors.New("a password has characters, none of which is a quote or a line's end")
 	}
 	if _, err := os.Stat(filepath.Join(database, "PG_VERSION")); os.IsNotExist(err) {
-		if err := create(data, database, password); err != nil {
+		if err := create(ctx, data, database, password); err != nil {
 			return fmt.Errorf("make a database: %w", err)
 		}
 	} else if err != nil {
 		return err
-	} else if err := alone(database, "ALTER ROLE app PASSWORD '"+password+"'"); err != nil {
+	} else if err := alone(ctx, database, "ALTER ROLE app PASSWORD '"+password+"'"); err != nil {
 		return fmt.Errorf("set the password: %w", err)
 	}
 	args := []string{"postgres", "-D", database, "-c", "config_file=" + filepath.Join(config, "postgresql.conf"), "-c", "hba_file=" + filepath.Join(config, "pg_hba.conf")}
@@ -59,16 +61,16 @@ func run(data, config string) error {
 }
 
 // create makes the database beside its place, and moves it there when all of it is on disk.
-func create(data, database, password string) error {
+func create(ctx context.Context, data, database, password string) error {
 	unfinished := database + ".unfinished"
 	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
-	cmd := exec.Command(bin+"initdb", "--pgdata="+unfinished, "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=reject", "--data-checksums")
+	cmd := exec.CommandContext(ctx, bin+"initdb", "--pgdata="+unfinished, "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=reject", "--data-checksums")
 	if err := command(cmd); err != nil {
 		return err
 	}
-	if err := alone(unfinished, "CREATE ROLE app LOGIN PASSWORD '"+password+"'", "CREATE DATABASE app OWNER app"); err != nil {
+	if err := alone(ctx, unfinished, "CREATE ROLE app LOGIN PASSWORD '"+password+"'", "CREATE DATABASE app OWNER app"); err != nil {
 		return err
 	}
 	if err := os.Rename(unfinished, database); err != nil {
@@ -82,14 +84,15 @@ func create(data, database, password string) error {
 	return dir.Sync()
 }
 
-// alone runs statements without a server. A statement that fails is said to, and ends nothing: what it says is looked through.
-func alone(database string, statements ...string) error {
-	cmd := exec.Command(bin+"postgres", "--single", "-D", database, "-c", "log_statement=none", "-c", "log_min_error_statement=panic", "postgres")
+// alone runs statements without a server. PostgreSQL goes on after a statement that it
+// refuses, and ends well: so what it says is looked through.
+func alone(ctx context.Context, database string, statements ...string) error {
+	cmd := exec.CommandContext(ctx, bin+"postgres", "--single", "-D", database, "-c", "log_statement=none", "-c", "log_min_error_statement=panic", "postgres")
 	cmd.Stdin = strings.NewReader(strings.Join(statements, "\n") + "\n")
 	cmd.Env, cmd.Dir = environment, "/"
 	said, err := cmd.CombinedOutput()
 	if err == nil && strings.Contains(string(said), "ERROR:") {
-		err = fmt.Errorf("a statement was refused")
+		err = errors.New("a statement was refused")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))

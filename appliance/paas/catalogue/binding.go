@@ -78,10 +78,12 @@ func (r *Bindings) bind(ctx context.Context, b *v1alpha1.ServiceBinding) (word, 
 		return word{}, err
 	}
 	var class v1alpha1.ServiceClass
-	if err := r.Get(ctx, client.ObjectKey{Name: i.Spec.Class}, &class); client.IgnoreNotFound(err) != nil {
+	err = r.Get(ctx, client.ObjectKey{Name: i.Spec.Class}, &class)
+	if apierrors.IsNotFound(err) {
+		return degraded("NoClass", "the catalogue has no service "+i.Spec.Class+": see appliance service classes"), nil
+	}
+	if err != nil {
 		return word{}, err
-	} else if err != nil {
-		return degraded("NoClass", "the catalogue has no service "+i.Spec.Class+" any more"), nil
 	}
 	password, err := storedPassword(ctx, r.Live, &i)
 	if err != nil {
