@@ -16,6 +16,7 @@ import (
 //
 //	${module:PATH}  the version of that module in the go.mod of the component's first Go program
 //	${debian:NAME}  the version of that Debian package or source in the lock file
+//	${tag:NAME}     the same as an image's tag may have it
 //	${version}      the component's version, ${major} and ${minor} of it
 //	${date}         sourceDateEpoch in RFC 3339
 func (l *Lock) expand(root string) error {
@@ -110,6 +111,9 @@ func (x expansion) lookUp(name string) (string, error) {
 		}
 		p, err := x.lock.Package(of)
 		return p.Version, err
+	case kind == "tag":
+		p, err := x.lock.Package(of)
+		return tagOf(p.Version), err
 	case name == "date":
 		return x.lock.Created().Format(time.RFC3339), nil
 	case name == "version" && x.version != "":
@@ -120,6 +124,14 @@ func (x expansion) lookUp(name string) (string, error) {
 		return strings.TrimPrefix(semver.MajorMinor(x.version), semver.Major(x.version)+"."), nil
 	}
 	return "", fmt.Errorf("no value for ${%s}", name)
+}
+
+// tagOf is a Debian version without its epoch, and with - for the characters that no tag may have.
+func tagOf(version string) string {
+	if _, rest, ok := strings.Cut(version, ":"); ok {
+		version = rest
+	}
+	return strings.NewReplacer("~", "-", "+", "-").Replace(version)
 }
 
 // moduleVersions reads go.mod files, each once.

@@ -46,7 +46,15 @@ func (c imageComponent) key(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.keyOf(c.image.Files, "image", string(description))
+	more := []string{"image", string(description)}
+	if c.image.Root != nil {
+		root, err := c.lock.rootKey(c.image.Root)
+		if err != nil {
+			return "", err
+		}
+		more = append(more, root)
+	}
+	return c.keyOf(c.image.Files, more...)
 }
 
 func (c imageComponent) build(ctx context.Context, key string) (record, error) {
@@ -72,6 +80,16 @@ func (c imageComponent) build(ctx context.Context, key string) (record, error) {
 		made.Sizes.Compressed += layer.Descriptor.Size
 		document.Files = append(document.Files, sbom.File{Path: file.Path, Digest: e.digest, Parts: parts})
 	}
+	if c.image.Root != nil {
+		layer, size, files, err := c.rootLayer(ctx)
+		if err != nil {
+			return record{}, fmt.Errorf("files of Debian packages: %w", err)
+		}
+		layers = append(layers, layer)
+		made.Sizes.Raw += size
+		made.Sizes.Compressed += layer.Descriptor.Size
+		document.Files = append(document.Files, files...)
+	}
 	manifest, err := c.layout.PutImage(oci.Image{
 		Platform: v1.Platform{OS: "linux", Architecture: "amd64"},
 		Config:   c.config(), Created: c.lock.Created(), Layers: layers,
@@ -92,6 +110,11 @@ func (c imageComponent) layer(ctx context.Context, e executable) (oci.Layer, int
 	for _, link := range e.file.Links {
 		entries = append(entries, oci.Entry{Path: link, Link: path.Join("/", e.file.Path)})
 	}
+	return c.tarLayer(ctx, entries, "build /"+e.file.Path)
+}
+
+// tarLayer stores entries as a layer, and returns the size of its tar stream.
+func (c imageComponent) tarLayer(ctx context.Context, entries []oci.Entry, createdBy string) (oci.Layer, int64, error) {
 	write := func(w io.Writer) error { return oci.WriteTar(w, entries, c.lock.Created()) }
 	// Written twice: its digest and size say whether it has been packed before.
 	var size counter
@@ -100,7 +123,7 @@ func (c imageComponent) layer(ctx context.Context, e executable) (oci.Layer, int
 		return oci.Layer{}, 0, err
 	}
 	packed, err := c.pack(ctx, v1.MediaTypeImageLayerZstd, diffID.Digest(), int64(size), write)
-	return oci.Layer{Descriptor: packed, DiffID: diffID.Digest(), CreatedBy: "build /" + e.file.Path}, int64(size), err
+	return oci.Layer{Descriptor: packed, DiffID: diffID.Digest(), CreatedBy: createdBy}, int64(size), err
 }
 
 func (c imageComponent) config() v1.ImageConfig {
@@ -109,6 +132,7 @@ func (c imageComponent) config() v1.ImageConfig {
 		Entrypoint: c.image.Entrypoint,
 		Env:        c.image.Env,
 		WorkingDir: "/",
+		StopSignal: c.image.StopSignal,
 		Labels: map[string]string{
 			v1.AnnotationTitle:    c.image.Title,
 			v1.AnnotationVersion:  c.image.Version,

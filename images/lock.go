@@ -111,9 +111,11 @@ type Image struct {
 	Licenses    string   `yaml:"licenses"`       // SPDX expression
 	User        string   `yaml:"user,omitempty"` // numeric; 65532:65532 if empty
 	Files       []File   `yaml:"files"`
+	Root        *Root    `yaml:"root,omitempty" json:",omitempty"` // what it has from Debian packages
 	Entrypoint  []string `yaml:"entrypoint"`
 	Env         []string `yaml:"env,omitempty"`
-	Ports       []string `yaml:"ports,omitempty"` // exposed: 8080/tcp
+	Ports       []string `yaml:"ports,omitempty"`                        // exposed: 8080/tcp
+	StopSignal  string   `yaml:"stopSignal,omitempty" json:",omitempty"` // TERM if empty
 	Because     string   `yaml:"because,omitempty"`
 	SharesFiles string   `yaml:"sharesFiles,omitempty"` // take the files of that image instead
 }

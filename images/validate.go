@@ -75,8 +75,11 @@ func (l *Lock) validateImages() []error {
 			image.Files = byName[shared].Files
 			l.Images[i].Files = image.Files
 		}
-		if len(image.Files) == 0 {
+		if len(image.Files) == 0 && image.Root == nil {
 			problems = append(problems, fmt.Errorf("%s: has no files", where))
+		}
+		if r := image.Root; r != nil && (len(r.Packages) == 0 || len(r.Programs) == 0) {
+			problems = append(problems, fmt.Errorf("%s.root: needs packages and programs", where))
 		}
 		problems = append(problems, validateFiles(where, image.Files)...)
 		byName[image.Name] = image

@@ -37,6 +37,7 @@ func commands() []func(*Env) *cobra.Command {
 		newAppCommand,
 		newReleaseCommand,
 		newOrderCommand,
+		newServiceCommand,
 		newAuditCommand,
 		newResetCommand,
 		newStatusCommand,

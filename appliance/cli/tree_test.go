@@ -44,6 +44,8 @@ var noData = map[string]string{
 	"node remove":          "does one thing",
 	"node uncordon":        "does one thing",
 	"registry user remove": "does one thing",
+	"service remove":       "does one thing",
+	"service unbind":       "does one thing",
 	"tenant remove":        "does one thing",
 	"server":               "runs until it is stopped",
 }

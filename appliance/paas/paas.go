@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"islet/appliance/paas/application"
+	"islet/appliance/paas/catalogue"
 	"islet/appliance/paas/configset"
 	"islet/appliance/paas/configuration"
 	"islet/appliance/paas/release"
@@ -64,7 +65,9 @@ func Run(ctx context.Context, access *rest.Config, domain string, keys configset
 	applications := &application.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Domain: domain}
 	orders := &release.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Now: time.Now, Ask: release.Get}
 	configurations := &configuration.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), Keys: keys}
-	for _, add := range []func(manager.Manager) error{tenants.AddTo, configurations.AddTo, applications.AddTo, orders.AddTo} {
+	instances := &catalogue.Instances{Client: m.GetClient(), Live: m.GetAPIReader()}
+	bindings := &catalogue.Bindings{Client: m.GetClient(), Live: m.GetAPIReader()}
+	for _, add := range []func(manager.Manager) error{tenants.AddTo, configurations.AddTo, applications.AddTo, orders.AddTo, instances.AddTo, bindings.AddTo} {
 		if err := add(m); err != nil {
 			return err
 		}

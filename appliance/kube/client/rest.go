@@ -108,11 +108,18 @@ func (a *api) resource(ctx context.Context, o runtime.Object, kind schema.GroupV
 		return a.kinds.resource(ctx, kind)
 	}
 	_, clusterWide := clusterKinds[kind.Kind]
-	return resource{Name: strings.ToLower(kind.Kind) + "s", Namespaced: !clusterWide}, nil
+	return resource{Name: plural(strings.ToLower(kind.Kind)), Namespaced: !clusterWide}, nil
+}
+
+func plural(word string) string {
+	if strings.HasSuffix(word, "s") {
+		return word + "es"
+	}
+	return word + "s"
 }
 
 // clusterKinds are the typed kinds without a namespace.
-var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true, "Tenant": true, "Environment": true, "HealthReport": true}
+var clusterKinds = map[string]bool{"Node": true, "Namespace": true, "PersistentVolume": true, "Tenant": true, "Environment": true, "HealthReport": true, "ServiceClass": true}
 
 func kindOf(o runtime.Object) (schema.GroupVersionKind, error) {
 	if _, ok := o.(runtime.Unstructured); ok {

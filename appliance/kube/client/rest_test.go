@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"islet/appliance/paas/v1alpha1"
 )
 
 // server answers a path with a document, and else as an API server does. asked is filled with METHOD PATH?QUERY BODY.
@@ -86,6 +88,25 @@ func TestTypedObjects(t *testing.T) {
 	}
 	if got := strings.Join(*asked, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("asked\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// What the API calls a kind with a Go type is not asked for.
+func TestNamesOfKinds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		object Object
+		want   string
+	}{
+		{&corev1.Service{}, "/api/v1/namespaces/x/services"},
+		{&v1alpha1.ServiceClass{}, "/apis/islet.dev/v1alpha1/serviceclasses"},
+		{&v1alpha1.ServiceBinding{}, "/apis/islet.dev/v1alpha1/namespaces/x/servicebindings"},
+		{&v1alpha1.Environment{}, "/apis/islet.dev/v1alpha1/environments"},
+	} {
+		api, asked := server(t, nil)
+		if err := api.Get(t.Context(), ObjectKey{Namespace: "x", Name: "n"}, c.object); !apierrors.IsNotFound(err) || (*asked)[0] != "GET "+c.want+"/n" {
+			t.Errorf("%T: %v (%v)", c.object, *asked, err)
+		}
 	}
 }
 

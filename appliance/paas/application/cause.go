@@ -54,8 +54,8 @@ func worst(causes []Cause) Cause {
 // scheduleGrace is how long a pod may be without a node before that is a cause: volumes are made in this time.
 const scheduleGrace = 5 * time.Second
 
-// ofPod finds what keeps a pod from being ready; none for one that is, that ends, or that has only just begun.
-func ofPod(c *v1alpha1.Component, pod *corev1.Pod, events []corev1.Event, now time.Time) Cause {
+// OfPod finds what keeps a pod from being ready; none for one that is, that ends, or that has only just begun.
+func OfPod(c *v1alpha1.Component, pod *corev1.Pod, events []corev1.Event, now time.Time) Cause {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
 		return Cause{}
 	}
@@ -169,8 +169,8 @@ func clip(text string) string {
 	return text
 }
 
-// ofCreation is the cause when pods are not even made; message is what the API said.
-func ofCreation(component, message string) Cause {
+// OfCreation is the cause when pods are not even made; message is what the API said.
+func OfCreation(component, message string) Cause {
 	if strings.Contains(message, "exceeded quota") {
 		return Cause{ReasonQuota, component + ": the environment's quota is used up: " + clip(message)}
 	}

@@ -101,14 +101,14 @@ func component(a *v1alpha1.Application, c *v1alpha1.Component, p Place, seen Obs
 		done = s.Updated == s.Wanted && s.Ready == s.Wanted && o.Status.Replicas == s.Wanted
 		for _, condition := range o.Status.Conditions {
 			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-				causes = append(causes, ofCreation(c.Name, condition.Message))
+				causes = append(causes, OfCreation(c.Name, condition.Message))
 			}
 		}
 	}
 	newest := pods(a, c, p).Labels[labelRevision]
 	for i := range seen.Pods { // what is wrong with those that are being replaced is over soon
 		if of(&seen.Pods[i], c) && seen.Pods[i].Labels[labelRevision] == newest {
-			causes = append(causes, ofPod(c, &seen.Pods[i], seen.Events, seen.Now))
+			causes = append(causes, OfPod(c, &seen.Pods[i], seen.Events, seen.Now))
 		}
 	}
 	return s, done, worst(causes)
@@ -126,7 +126,7 @@ func Stuck(a *v1alpha1.Application, p Place, seen Observed) []*corev1.Pod {
 		newest := pods(a, c, p).Labels[labelRevision]
 		for j := range seen.Pods {
 			pod := &seen.Pods[j]
-			if c.Stateful() && of(pod, c) && pod.Labels[labelRevision] != newest && !ofPod(c, pod, seen.Events, seen.Now).none() {
+			if c.Stateful() && of(pod, c) && pod.Labels[labelRevision] != newest && !OfPod(c, pod, seen.Events, seen.Now).none() {
 				out = append(out, pod)
 			}
 		}
@@ -145,5 +145,5 @@ func notMade(c *v1alpha1.Component, name string, seen Observed, few bool) Cause 
 	if i < 0 {
 		return Cause{}
 	}
-	return ofCreation(c.Name, seen.Events[i].Message)
+	return OfCreation(c.Name, seen.Events[i].Message)
 }

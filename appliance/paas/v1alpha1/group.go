@@ -15,7 +15,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 // AddToScheme makes the kinds known to a client.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &Tenant{}, &TenantList{}, &Environment{}, &EnvironmentList{}, &ConfigSet{}, &ConfigSetList{}, &HealthReport{}, &HealthReportList{},
-		&Application{}, &ApplicationList{}, &Release{}, &ReleaseList{}, &ReleaseOrder{}, &ReleaseOrderList{})
+		&Application{}, &ApplicationList{}, &Release{}, &ReleaseList{}, &ReleaseOrder{}, &ReleaseOrderList{},
+		&ServiceClass{}, &ServiceClassList{}, &ServiceInstance{}, &ServiceInstanceList{}, &ServiceBinding{}, &ServiceBindingList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
