@@ -160,7 +160,7 @@ func (a *applications) below(line []survey.Environment, names []string) []string
 	}
 	for _, o := range a.seen.Orders {
 		if o.Environment == e.Name && o.Application == name && !o.Phase.Ended() {
-			s.say(phaseTone(o.Phase), "", a.ctx.T("Order %s: %s", o.Name, a.phaseText(o)))
+			s.say(phaseTone(o.Phase), "", a.ctx.T("Order %s: %s. %s", o.Name, a.phaseText(o), a.ctx.Say(why(o))))
 		}
 	}
 	return s.lines

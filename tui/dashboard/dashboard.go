@@ -44,14 +44,14 @@ type Dashboard struct {
 func New(ctx *screen.Context, source Source) *Dashboard {
 	b := &board{ctx: ctx, source: source, later: tea.Tick}
 	return &Dashboard{board: b, entries: []entry{
-		{"Overview", "Overview", "o", newOverview(b)},
+		{"Overview", "Site", "o", newOverview(b)},
 		{"Nodes", "Nodes", "n", newNodes(b)},
-		{"Components", "Components", "c", newComponents(b)},
+		{"Components", "Parts", "c", newComponents(b)},
 		{"Pods", "Pods", "p", newPods(b)},
 		{"Events", "Events", "e", newEvents(b)},
 		{"History", "History", "h", newHistory(b)},
 		{"Certificates", "Certs", "t", newCertificates(b)},
-		{"Joining", "Joining", "j", newJoining(b)},
+		{"Joining", "Join", "j", newJoining(b)},
 		{"Plans", "Plans", "l", newPlans(b)},
 		{"Applications", "Apps", "a", newApplications(b)},
 	}}

@@ -22,7 +22,7 @@ func newTenants(a *applications) *tenants {
 }
 
 func tenantColumns() []column {
-	return []column{{title: "TENANT", most: 20}, {title: "ENVIRONMENTS", flex: true, most: 40}, {title: "MEMBERS", from: 80, most: 30}, {title: "STATE", most: 40}}
+	return []column{{title: "TENANT", most: 20}, {title: "ENVIRONMENTS", most: 36}, {title: "MEMBERS", from: 100, most: 40}, {title: "STATE", flex: true}}
 }
 
 // Title implements screen.Page.
