@@ -43,6 +43,7 @@ func (a *application) Keys() []key.Binding {
 		keyLog,
 		key.NewBinding(key.WithKeys("o"), key.WithHelp("o", "orders")),
 		key.NewBinding(key.WithKeys("N"), key.WithHelp("N", "new order")),
+		key.NewBinding(key.WithKeys("V"), key.WithHelp("V", "make a release")),
 		keyRestart,
 		key.NewBinding(key.WithKeys("C"), key.WithHelp("C", "scale")),
 		key.NewBinding(key.WithKeys("A"), key.WithHelp("A", "start")),
@@ -80,6 +81,8 @@ func (a *application) act(k string) tea.Cmd {
 		return screen.Push(newOrders(a.platform, a.environment, a.name))
 	case "N":
 		return newOrderForm(a.platform, a.environment, a.name, "")
+	case "V":
+		return screen.Push(newReleaseForm(a.platform, a.environment, a.name))
 	case "C":
 		return a.scale()
 	case "R":
@@ -150,6 +153,9 @@ func (a *application) facts(s *sheet, app survey.Application) {
 		release = a.ctx.T("none: it was applied as it is")
 	}
 	s.field(a.ctx.T("Release"), release, theme.Plain)
+	if known := a.versions(); len(known) > 0 {
+		s.field(a.ctx.T("Releases"), commas(known), theme.Plain)
+	}
 	for _, u := range app.URLs {
 		s.field(a.ctx.T("Reached at"), u, theme.Plain)
 	}
@@ -163,6 +169,22 @@ func (a *application) facts(s *sheet, app survey.Application) {
 		rows = append(rows, row{c.Name, []cell{{text: c.Name}, ready, {text: fmt.Sprint(c.Updated)}, {text: c.Image}}})
 	}
 	s.add(layOut(a.ctx, replicaColumns(), rows, a.width, -1)...)
+}
+
+// mostVersions is how many releases the page of an application names.
+const mostVersions = 8
+
+// versions are the newest releases of the application that an order could bring here.
+func (a *application) versions() []string {
+	e, _ := a.seen.Environment(a.environment)
+	var names []string
+	for _, c := range a.releases(a.seen.Line(e.Tenant), a.name) {
+		names = append(names, c.value)
+	}
+	if over := len(names) - mostVersions; over > 0 {
+		return append(names[:mostVersions], a.ctx.Theme.Ellipsis())
+	}
+	return names
 }
 
 func replicaColumns() []column {

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"slices"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -87,4 +88,19 @@ func (p *platform) expect(environment, application, release string) []string {
 		lines = append(lines, p.ctx.T("%d must approve of it before anything changes.", int(e.Approvals)))
 	}
 	return lines
+}
+
+// newReleaseForm asks for a version of an application, made from what it is in an environment.
+func newReleaseForm(p *platform, environment, application string) *form {
+	f := &form{board: p.board, title: p.ctx.T("New release of %s", application),
+		intro: p.ctx.T("A release is what %s is in %s now, with another image where one is named. It never changes, and nothing runs yet.", application, environment)}
+	version := f.ask(p.ctx.T("Version"), p.ctx.T("Such as 1.2; a to z, 0 to 9, . and -"), "")
+	image := f.ask(p.ctx.T("Image"), p.ctx.T("[COMPONENT=]IMAGE@DIGEST, as appliance image list has it; empty is the one that runs."), "")
+	notes := f.ask(p.ctx.T("Notes"), p.ctx.T("For people; may be empty."), "")
+	f.command = func() screen.Command {
+		args := []string{"release", "create", environment, application, strings.TrimSpace(version.value())}
+		return screen.Command{Args: flagged(flagged(args, "--image", image.value()), "--notes", notes.value())}
+	}
+	f.done = func() tea.Cmd { return f.make(version) }
+	return f
 }

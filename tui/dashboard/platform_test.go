@@ -63,6 +63,7 @@ func TestNewOrder(t *testing.T) {
 	t.Parallel()
 	sweepShop(t, 3, "N", "down", "down", "l", "l", "enter")
 }
+func TestNewRelease(t *testing.T) { t.Parallel(); sweepShop(t, 0, "enter", "V", "1", ".", "3", "tab") }
 func TestDifference(t *testing.T) { t.Parallel(); sweepShop(t, 3, "d") }
 
 // While the API is down what was known stays, with its age; from the beginning there is the reason.
@@ -146,6 +147,7 @@ func TestPlatformCommands(t *testing.T) {
 		"roll back":                 {0, with(order(2, "B"), append(word("shop-1.2-1"), "enter")...), "order rollback press-dev shop-1.2-1 -o json"},
 		"promote":                   {0, with(order(2, "M", "enter", "enter")), "order create press-test shop-1.2 --verify 10s -o json"},
 		"new order":                 {0, []string{"N", "down", "l", "down", "l", "enter", "enter"}, "order create press-dev shop-1.1 --verify 10s --as ann -o json"},
+		"new release":               {0, []string{"enter", "V", "1", ".", "3", "enter", "enter"}, "release create press-dev shop 1.3"},
 		"new tenant without a name": {0, []string{"t", "N", "enter", "enter"}, ""},
 		"new tenant":                {0, append(append([]string{"t", "N"}, word("ship")...), "tab", "a", "n", "n", "enter", "enter"), "tenant create ship --member User:ann=owner"},
 		"new environment":           {0, []string{"t", "E", "enter", "enter"}, "env create press prod"},

@@ -140,4 +140,13 @@ var zhPaaS = map[string]string{
 	"the controller has not looked at it yet": "控制器尚未处理",
 	"the site's administrator":                "站点管理员",
 	"viewer":                                  "查看者",
+	"A release is what %s is in %s now, with another image where one is named. It never changes, and nothing runs yet.": "版本即 %s 在 %s 中的现状，可另指定镜像。它不会再变，此时也不运行任何东西。",
+	"For people; may be empty.":            "给人看的说明；可留空。",
+	"Image":                                "镜像",
+	"New release of %s":                    "%s 的新版本",
+	"Notes":                                "说明",
+	"Releases":                             "可用版本",
+	"Such as 1.2; a to z, 0 to 9, . and -": "如 1.2；a 到 z、0 到 9、. 和 -",
+	"[COMPONENT=]IMAGE@DIGEST, as appliance image list has it; empty is the one that runs.": "[组件=]镜像@摘要，见 appliance image list；留空为正在运行的镜像。",
+	"make a release": "生成版本",
 }
