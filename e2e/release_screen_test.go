@@ -21,10 +21,10 @@ func TestReleaseByKeys(t *testing.T) {
 	c.see(screenLimit, "Nothing is wrong.")
 	c.press("0")
 	c.see(screenLimit, "There is no tenant yet.")
-	step(t, p, "a tenant and its environments", func(t *testing.T, p *platform) { tenantByKeys(t, p, c) })
+	tenantByKeys(t, p, c)
 	p.run(t, "appliance", "app", "apply", "-f", p.application(t, "press-dev", "hello", p.sampleImage(t, "v1")), "--wait", "1m")
-	step(t, p, "dev", func(t *testing.T, p *platform) { releasedByKeys(t, c) })
-	step(t, p, "prod", func(t *testing.T, p *platform) { promotedByKeys(t, p, c) })
+	releasedByKeys(t, c)
+	promotedByKeys(t, p, c)
 	c.press("0") // from the order's page to the applications
 	c.see(screenLimit, "Tenant press", "1 Ready")
 	c.press("q")
@@ -32,12 +32,13 @@ func TestReleaseByKeys(t *testing.T) {
 }
 
 func tenantByKeys(t *testing.T, p *platform, c *console) {
+	t.Helper()
 	c.press("t")
 	c.see(screenLimit, "TENANT", "nothing")
 	c.press("N")
 	c.see(screenLimit, "New tenant", "appliance tenant create")
 	c.press("press\tann\tbob" + enter)
-	c.see(screenLimit, "--member User:bob=deployer", "Enter does it.")
+	c.see(screenLimit, "User:bob=deployer", "Enter does it.")
 	c.press(enter)
 	c.see(screenLimit, "tenant press is made", "Done.")
 	c.press(enter)
@@ -87,6 +88,7 @@ func releasedByKeys(t *testing.T, c *console) {
 
 // promotedByKeys brings the same release to prod, which asks for a word and for somebody else's approval.
 func promotedByKeys(t *testing.T, p *platform, c *console) {
+	t.Helper()
 	c.press("M")
 	c.see(screenLimit, "< press-prod PROD >", "< hello-1: dev >")
 	c.press(enter)
