@@ -42,7 +42,7 @@ func tenantByKeys(t *testing.T, p *platform, c *console) {
 	c.press(enter)
 	c.see(screenLimit, "tenant press is made", "Done.")
 	c.press(enter)
-	c.see(screenLimit, "ann (owner)", "press")
+	c.see(screenLimit, "TENANT", "press", "ready")
 	for _, class := range []string{"dev", "prod"} {
 		c.press("E")
 		c.see(screenLimit, "New environment of press")

@@ -140,6 +140,9 @@ func (a *applications) view() string {
 // below says more of what the cursor is on.
 func (a *applications) below(line []survey.Environment, names []string) []string {
 	s := &sheet{ctx: a.ctx, width: a.width, lines: []string{""}}
+	if a.marked(line, names) {
+		s.say(theme.Dim, "", a.ctx.T("* is not what is in the environment before."))
+	}
 	e := line[a.at]
 	if !e.Ready {
 		s.say(theme.Warning, a.ctx.Theme.Wait()+" ", a.ctx.T("%s is not ready: %s", e.Name, a.ctx.Say(e.Why)))
@@ -155,15 +158,24 @@ func (a *applications) below(line []survey.Environment, names []string) []string
 		return s.lines
 	}
 	s.say(stateOfApp(app.State), "", a.ctx.T("%s in %s: %s", name, e.Name, a.stateText(app)))
-	if differs(a.seen, line, a.at, name) {
-		s.say(theme.Plain, "", a.ctx.T("* is not what is in %s.", line[a.at-1].Name))
-	}
 	for _, o := range a.seen.Orders {
 		if o.Environment == e.Name && o.Application == name && !o.Phase.Ended() {
 			s.say(phaseTone(o.Phase), "", a.ctx.T("Order %s: %s. %s", o.Name, a.phaseText(o), a.ctx.Say(why(o))))
 		}
 	}
 	return s.lines
+}
+
+// marked says whether anything is another one than in the environment before.
+func (a *applications) marked(line []survey.Environment, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		for at := range line {
+			if differs(a.seen, line, at, name) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // stateText is the state with its one cause.

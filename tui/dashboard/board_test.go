@@ -263,6 +263,8 @@ func TestUnprivileged(t *testing.T) {
 	settle(d, d.Start())
 	settle(d, d.jump(tabJoining))
 	expectView(t, d, "may only look")
+	settle(d, d.jump(tabApplications))
+	expectView(t, d, "may only look")
 	settle(d, d.jump(tabPods))
 	expectView(t, d, "shop")
 	expectView(t, press(d, "enter"), "may only look")

@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +36,9 @@ func pressed() survey.Survey {
 		s.Applications = append(s.Applications, runningApp(s.Environments[i].Name, "bulletin", ""))
 	}
 	s.Applications[5].Stopped, s.Applications[5].State, s.Applications[5].Ready = true, v1alpha1.StateStopped, "0/0"
+	slices.SortFunc(s.Applications, func(a, b survey.Application) int {
+		return cmp.Or(cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Name, b.Name))
+	})
 	s.Releases = []survey.Release{
 		{Environment: "press-dev", Name: "shop-1.2", Application: "shop", Made: ago(5 * time.Hour)},
 		{Environment: "press-test", Name: "shop-1.2", Application: "shop", Made: ago(4 * time.Hour)},

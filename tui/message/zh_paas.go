@@ -12,7 +12,7 @@ var zhPaaS = map[string]string{
 	"%s is not ready: %s":                            "%s 未就绪：%s",
 	"%s is the last one of its line.":                "%s 是其序列中的最后一个环境。",
 	"%s, of class %s":                                "%s，类别 %s",
-	"* is not what is in %s.":                        "* 表示与 %s 中的不同。",
+	"* is not what is in the environment before.":    "* 表示与前一环境中的不同。",
 	"A new order brings %s back to %s. It needs no approval, and no freeze holds it up.":                   "新的发布单将 %s 恢复到 %s。它无需批准，也不受冻结期限制。",
 	"A refusal is for good: the release then needs another order.":                                         "拒绝不可撤回：该版本之后需要另一个发布单。",
 	"A release is made from the application in the first environment:":                                     "版本由第一个环境中的应用生成：",

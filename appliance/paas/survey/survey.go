@@ -3,6 +3,8 @@
 package survey
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"islet/appliance/paas/v1alpha1"
@@ -91,9 +93,15 @@ func (s Survey) Environment(name string) (Environment, bool) {
 	return find(s.Environments, func(e Environment) bool { return e.Name == name })
 }
 
-// Application finds one in an environment.
+// Application finds one in an environment. It is asked for each cell of a page, so it relies on their order.
 func (s Survey) Application(environment, name string) (Application, bool) {
-	return find(s.Applications, func(a Application) bool { return a.Environment == environment && a.Name == name })
+	i, ok := slices.BinarySearchFunc(s.Applications, [2]string{environment, name}, func(a Application, key [2]string) int {
+		return cmp.Or(cmp.Compare(a.Environment, key[0]), cmp.Compare(a.Name, key[1]))
+	})
+	if !ok {
+		return Application{}, false
+	}
+	return s.Applications[i], true
 }
 
 // Order finds one in an environment.
@@ -117,12 +125,9 @@ func (s Survey) Line(tenant string) []Environment {
 	return out
 }
 
-func find[T any](list []T, is func(T) bool) (T, bool) {
-	for _, v := range list {
-		if is(v) {
-			return v, true
-		}
+func find[T any](list []T, is func(T) bool) (found T, ok bool) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], true
 	}
-	var none T
-	return none, false
+	return found, false
 }
