@@ -7,15 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/spf13/cobra"
 
 	"islet/appliance/api"
-	"islet/appliance/kube/client"
 	"islet/appliance/layout"
-	"islet/appliance/paas/survey"
 	"islet/appliance/plan"
 	"islet/systemd"
 	"islet/tui/dashboard"
@@ -55,7 +52,7 @@ everybody on the machine may open. Where there is no screen it prints ` + "`appl
 		if shown.Run != nil {
 			shown.Enter = enterTyped
 		}
-		return show(cmd.Context(), shown, in, out, dashboard.New(shown, &sight{Client: source}), resident)
+		return show(cmd.Context(), shown, in, out, dashboard.New(shown, sight{source}), resident)
 	}
 	return cmd
 }
@@ -74,41 +71,18 @@ func lookThrough() (*api.Client, error) {
 	return nil, err
 }
 
-// sight is what the dashboard sees: the daemon, what is known of this machine without it, and what the site's administrator may ask.
-type sight struct {
-	*api.Client
-
-	mu       sync.Mutex
-	platform client.Client // nil until it is needed, and after an error
-}
+// sight is what the dashboard sees: the daemon, and what is known of this machine without it.
+type sight struct{ *api.Client }
 
 // At implements dashboard.Source.
-func (s *sight) At(node string) dashboard.Machine { return s.Client.At(node) }
+func (s sight) At(node string) dashboard.Machine { return s.Client.At(node) }
 
 // Plans implements dashboard.Source. Root reads them from the disk: they are told of while no daemon runs.
-func (s *sight) Plans(ctx context.Context) ([]plan.Journal, error) {
+func (s sight) Plans(ctx context.Context) ([]plan.Journal, error) {
 	if os.Geteuid() == 0 {
 		return plan.List(planLayout())
 	}
 	return s.Client.Plans(ctx)
-}
-
-// Platform implements dashboard.Source. The access is kept, and made anew after an error: its certificate may have been renewed.
-func (s *sight) Platform(ctx context.Context) (survey.Survey, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.platform == nil {
-		c, err := openPlatform()
-		if err != nil {
-			return survey.Survey{}, err
-		}
-		s.platform = c
-	}
-	seen, err := survey.Read(ctx, s.platform)
-	if err != nil {
-		s.platform = nil
-	}
-	return seen, err
 }
 
 // enterTyped gives the terminal to a command of this program until it ends.

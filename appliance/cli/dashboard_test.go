@@ -33,7 +33,7 @@ func TestDashboardProcess(t *testing.T) {
 		t.Fatal("no screen")
 	}
 	resident := os.Getenv("TEST_RESIDENT") != ""
-	if err := show(t.Context(), shown, in, out, dashboard.New(shown, &sight{Client: api.NewClient(socket)}), resident); err != nil {
+	if err := show(t.Context(), shown, in, out, dashboard.New(shown, sight{api.NewClient(socket)}), resident); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -159,6 +159,6 @@ func afterInstall(sc *screen.Context) tea.Cmd {
 		if err != nil {
 			return screen.Replace(screen.NewNotice(sc, "The node is ready", err.Error()))()
 		}
-		return screen.Replace(dashboard.New(sc, &sight{Client: source}))()
+		return screen.Replace(dashboard.New(sc, sight{source}))()
 	}
 }

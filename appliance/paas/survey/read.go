@@ -3,6 +3,7 @@ package survey
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ func Read(ctx context.Context, c client.Client) (Survey, error) {
 	var orders v1alpha1.ReleaseOrderList
 	for _, list := range []client.ObjectList{&tenants, &environments, &applications, &releases, &orders} {
 		if err := c.List(ctx, list); err != nil {
-			return Survey{}, err
+			return Survey{}, fmt.Errorf("ask Kubernetes for what the platform has: %w", err)
 		}
 	}
 	s := Survey{

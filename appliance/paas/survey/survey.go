@@ -15,33 +15,36 @@ const MostOrders = 1000
 
 // Survey is the platform at one time. It is never changed, only replaced.
 type Survey struct {
-	Tenants      []Tenant      // by name
-	Environments []Environment // by tenant, in the order of promotion
-	Applications []Application // by environment and name
-	Releases     []Release     // the newest first
-	Orders       []Order       // the newest first
+	Tenants      []Tenant      `json:"tenants,omitempty"`      // by name
+	Environments []Environment `json:"environments,omitempty"` // by tenant, in the order of promotion
+	Applications []Application `json:"applications,omitempty"` // by environment and name
+	Releases     []Release     `json:"releases,omitempty"`     // the newest first
+	Orders       []Order       `json:"orders,omitempty"`       // the newest first
 	// Older is how many orders there are beside the newest.
-	Older int
+	Older int `json:"older,omitempty"`
 }
 
 // Tenant is a team with environments of its own.
 type Tenant struct {
-	Name, DisplayName string
-	Members           []v1alpha1.Member
-	Ready             bool
-	Why               string // it is not ready
+	Name        string            `json:"name"`
+	DisplayName string            `json:"displayName,omitempty"`
+	Members     []v1alpha1.Member `json:"members,omitempty"`
+	Ready       bool              `json:"ready,omitempty"`
+	Why         string            `json:"why,omitempty"` // it is not ready
 }
 
 // Environment is a place where a tenant's applications run, with the rules that hold there.
 type Environment struct {
-	Name, Tenant, Short string // the name is TENANT-SHORT
-	Class               v1alpha1.Class
-	Order               int32
-	Approvals           int32
-	MinReplicas         int32
-	Domain              string
-	Ready               bool
-	Why                 string
+	Name        string         `json:"name"` // the name is TENANT-SHORT
+	Tenant      string         `json:"tenant,omitempty"`
+	Short       string         `json:"short,omitempty"`
+	Class       v1alpha1.Class `json:"class,omitempty"`
+	Order       int32          `json:"order,omitempty"`
+	Approvals   int32          `json:"approvals,omitempty"`
+	MinReplicas int32          `json:"minReplicas,omitempty"`
+	Domain      string         `json:"domain,omitempty"`
+	Ready       bool           `json:"ready,omitempty"`
+	Why         string         `json:"why,omitempty"`
 }
 
 // Prod says that a mistake costs money there.
@@ -49,15 +52,16 @@ func (e Environment) Prod() bool { return e.Class == v1alpha1.ClassProd }
 
 // Application is what runs in an environment.
 type Application struct {
-	Environment, Name string
-	State             v1alpha1.State
-	Message           string // why it is not ready
-	Ready             string // how many of the wanted replicas
-	Release           string // empty where it was applied as it is
-	Images            []string
-	URLs              []string
-	Components        []v1alpha1.ComponentStatus
-	Stopped           bool
+	Environment string                     `json:"environment,omitempty"`
+	Name        string                     `json:"name"`
+	State       v1alpha1.State             `json:"state,omitempty"`
+	Message     string                     `json:"message,omitempty"` // why it is not ready
+	Ready       string                     `json:"ready,omitempty"`   // how many of the wanted replicas
+	Release     string                     `json:"release,omitempty"` // empty where it was applied as it is
+	Images      []string                   `json:"images,omitempty"`
+	URLs        []string                   `json:"urls,omitempty"`
+	Components  []v1alpha1.ComponentStatus `json:"components,omitempty"`
+	Stopped     bool                       `json:"stopped,omitempty"`
 }
 
 // Version is the part of the release's name that tells it from others of the application; empty without a release.
@@ -70,22 +74,31 @@ func (a Application) Version() string {
 
 // Release is a version of an application that is known in an environment.
 type Release struct {
-	Environment, Name, Application, Notes string
-	Made                                  time.Time
+	Environment string    `json:"environment,omitempty"`
+	Name        string    `json:"name"`
+	Application string    `json:"application,omitempty"`
+	Notes       string    `json:"notes,omitempty"`
+	Made        time.Time `json:"made"`
 }
 
 // Order asks for a release in an environment.
 type Order struct {
-	Environment, Name, Application, Release string
-	Author                                  string
-	Phase                                   v1alpha1.Phase
-	Message                                 string // why, or what it waits for
-	Since, Made                             time.Time
-	RollbackOf, Previous, Failure           string
-	Paused                                  bool
-	Approvals                               []v1alpha1.Opinion
-	Refusal                                 *v1alpha1.Opinion
-	History                                 []v1alpha1.OrderEvent
+	Environment string                `json:"environment,omitempty"`
+	Name        string                `json:"name"`
+	Application string                `json:"application,omitempty"`
+	Release     string                `json:"release,omitempty"`
+	Author      string                `json:"author,omitempty"`
+	Phase       v1alpha1.Phase        `json:"phase,omitempty"`
+	Message     string                `json:"message,omitempty"` // why, or what it waits for
+	Since       time.Time             `json:"since"`
+	Made        time.Time             `json:"made"`
+	RollbackOf  string                `json:"rollbackOf,omitempty"`
+	Previous    string                `json:"previous,omitempty"`
+	Failure     string                `json:"failure,omitempty"`
+	Paused      bool                  `json:"paused,omitempty"`
+	Approvals   []v1alpha1.Opinion    `json:"approvals,omitempty"`
+	Refusal     *v1alpha1.Opinion     `json:"refusal,omitempty"`
+	History     []v1alpha1.OrderEvent `json:"history,omitempty"`
 }
 
 // Environment finds one by its name.
