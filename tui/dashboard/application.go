@@ -159,6 +159,7 @@ func (a *application) facts(s *sheet, app survey.Application) {
 	for _, u := range app.URLs {
 		s.field(a.ctx.T("Reached at"), u, theme.Plain)
 	}
+	a.sides(s, app)
 	s.head(a.ctx.T("Components"))
 	var rows []row
 	for _, c := range app.Components {

@@ -68,7 +68,7 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 			known(s.Detail)
 		}
 	}
-	for _, text := range []string{"server", "agent", "ready", "waiting", "joining", "refused", "not-ready", "unreachable"} {
+	for _, text := range []string{v1alpha1.StrategyRolling, v1alpha1.StrategyBlueGreen, v1alpha1.StrategyAB, "server", "agent", "ready", "waiting", "joining", "refused", "not-ready", "unreachable"} {
 		known(text)
 	}
 }

@@ -113,7 +113,7 @@ func (o *order) facts(s *sheet, found survey.Order) {
 	s.field(o.ctx.T("Phase"), o.ctx.T("%s for %s", o.phaseText(found), o.age(found.Since)), phaseTone(found.Phase))
 	for _, line := range [][2]string{
 		{o.ctx.T("Why"), o.ctx.Say(found.Message)}, {o.ctx.T("Failed"), o.ctx.Say(found.Failure)}, {o.ctx.T("Release"), found.Release}, {o.ctx.T("Before it"), found.Previous},
-		{o.ctx.T("Undoes"), found.RollbackOf}, {o.ctx.T("Made by"), found.Author},
+		{o.ctx.T("Undoes"), found.RollbackOf}, {o.ctx.T("Made by"), found.Author}, {o.ctx.T("Strategy"), o.strategy(found)},
 	} {
 		if line[1] != "" && (line[1] != found.Message || line[1] != found.Failure) {
 			s.field(line[0], line[1], theme.Plain)
@@ -128,6 +128,7 @@ func (o *order) facts(s *sheet, found survey.Order) {
 	for _, c := range app.Components {
 		s.field("  "+c.Name, o.ctx.T("%d of %d are new, %d answer", c.Updated, c.Wanted, c.Ready), theme.Plain)
 	}
+	o.sides(s, app)
 }
 
 // opinions says who has agreed, and how many still must.
@@ -163,4 +164,38 @@ func (o *order) missing(found survey.Order) int {
 		}
 	}
 	return max(0, missing)
+}
+
+// strategy is how the release takes its place, and at which step that is; empty is one pod after the other.
+func (o *order) strategy(found survey.Order) string {
+	if found.Strategy == nil || found.Strategy.Kind == "" {
+		return ""
+	}
+	text := o.ctx.T(found.Strategy.Kind)
+	if steps := len(found.Strategy.Steps); steps > 0 && found.Step > 0 && found.Phase.Active() {
+		text += ", " + o.ctx.T("step %d of %d", int(found.Step), steps)
+	}
+	return text
+}
+
+// sides shows which part of the requests each of two releases gets that run beside each other.
+func (p *platform) sides(s *sheet, app survey.Application) {
+	b := app.Beside
+	if b == nil {
+		return
+	}
+	s.head(p.ctx.T("Two releases beside each other"))
+	const bar = 20
+	for _, side := range []struct {
+		release, ready string
+		weight         int32
+		state          v1alpha1.State
+	}{{app.Release, app.Ready, 100 - b.Weight, app.State}, {b.Release, b.Ready, b.Weight, b.State}} {
+		share := float64(side.weight) / 100
+		s.say(stateOfApp(side.state), "  "+p.ctx.Theme.Pad(side.release, labelWidth)+" "+p.ctx.Theme.Gauge(share, bar)+" ",
+			p.ctx.T("%s of the requests, %s", percent(share), p.ctx.T(string(side.state))+" "+side.ready))
+	}
+	if b.Message != "" {
+		s.say(theme.Warning, "  ", b.Release+": "+p.ctx.Say(b.Message))
+	}
 }

@@ -31,14 +31,20 @@ func newOrderForm(p *platform, environment, application, release string) tea.Cmd
 	where := f.choose(p.ctx.T("Environment"), places, slices.IndexFunc(line, func(l survey.Environment) bool { return l.Name == environment }))
 	which := f.choose(p.ctx.T("Release"), known, slices.IndexFunc(known, func(c choice) bool { return c.value == release }))
 	who := f.choose(p.ctx.T("In the name of"), p.members(environment, v1alpha1.RoleOwner, v1alpha1.RoleDeployer), 0)
+	how := f.choose(p.ctx.T("Strategy"), []choice{{"", p.ctx.T("Rolling")}, {"blue-green", p.ctx.T("BlueGreen")}, {"ab", p.ctx.T("AB")}}, 0)
+	how.note = p.ctx.T("One pod after the other; all at once beside the old ones; or a part of the requests first.")
 	well := f.choose(p.ctx.T("Watch it for"), choicesOf("10s", "1m", "5m", "30m", "1h", "12h"), 0)
+	steps := f.ask(p.ctx.T("Steps"), p.ctx.T("Of AB: PERCENT:TIME of the requests, such as 10:5m 50:10m; empty is 50:30s."), "")
 	start := f.ask(p.ctx.T("Not before"), p.ctx.T("Empty is as soon as it may; else a time such as 2026-11-22T22:00:00Z."), "")
 	f.command = func() screen.Command {
 		args := append([]string{"order", "create", where.value(), which.value(), "--verify", well.value()}, as(who)...)
-		if at := start.value(); at != "" {
-			args = append(args, "--start", at)
+		args = flagged(args, "--strategy", how.value())
+		for step := range strings.FieldsSeq(steps.value()) {
+			if how.value() == "ab" {
+				args = append(args, "--step", step)
+			}
 		}
-		return screen.Command{Args: args}
+		return screen.Command{Args: flagged(args, "--start", start.value())}
 	}
 	f.done = func() tea.Cmd {
 		c := f.command()

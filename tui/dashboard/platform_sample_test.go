@@ -32,6 +32,7 @@ func pressed() survey.Survey {
 	}
 	s.Applications[1].State, s.Applications[1].Message, s.Applications[1].Ready = v1alpha1.StateDegraded, "web: the container of web-6b7d9c-p0wl4 keeps ending: exit code 1", "2/3"
 	s.Applications[1].Components[1].Ready = 0
+	s.Applications[2].Beside = &survey.Beside{Release: "shop-1.2", Weight: 10, State: v1alpha1.StateReady, Ready: "3/3"}
 	for i := range 2 {
 		s.Applications = append(s.Applications, runningApp(s.Environments[i].Name, "bulletin", ""))
 	}
@@ -50,6 +51,8 @@ func pressed() survey.Survey {
 		placed("press-dev", "shop-1.2-1", "islet:admin", v1alpha1.PhaseDone, "", 5*time.Hour),
 		placed("press-dev", "shop-1.3-1", "bob", v1alpha1.PhaseRolledBack, "back to shop-1.1", 6*time.Hour),
 	}
+	s.Orders = append(s.Orders, placed("press-release", "shop-1.2-1", "bob", v1alpha1.PhaseRunning, "step 1 of 2: 10 of 100 requests for 5m0s", 2*time.Minute))
+	s.Orders[4].Strategy, s.Orders[4].Step = &v1alpha1.Strategy{Kind: v1alpha1.StrategyAB, Steps: []v1alpha1.WeightStep{{Weight: 10}, {Weight: 50}}}, 1
 	s.Orders[0].Approvals = []v1alpha1.Opinion{{By: "ann", Comment: "seen in test"}}
 	s.Orders[2].Previous = "shop-1.1"
 	s.Orders[3].Failure = "web: the container of web-7c8d-x keeps ending"

@@ -55,6 +55,7 @@ func TestScaleApplication(t *testing.T) {
 func TestOrders(t *testing.T)       { t.Parallel(); sweepShop(t, 0, "o") }
 func TestOrderPending(t *testing.T) { t.Parallel(); sweepShop(t, 3, "o", "enter") }
 func TestOrderRunning(t *testing.T) { t.Parallel(); sweepShop(t, 1, "o", "down", "enter") }
+func TestOrderBeside(t *testing.T)  { t.Parallel(); sweepShop(t, 2, "enter", "o", "enter") }
 func TestOrderDone(t *testing.T)    { t.Parallel(); sweepShop(t, 0, "o", "down", "down", "enter") }
 func TestApproveOrder(t *testing.T) { t.Parallel(); sweepShop(t, 3, "o", "enter", "A") }
 func TestRollBack(t *testing.T)     { t.Parallel(); sweepShop(t, 0, "o", "down", "down", "enter", "B") }
@@ -147,6 +148,7 @@ func TestPlatformCommands(t *testing.T) {
 		"roll back":                 {0, with(order(2, "B"), append(word("shop-1.2-1"), "enter")...), "order rollback press-dev shop-1.2-1 -o json"},
 		"promote":                   {0, with(order(2, "M", "enter", "enter")), "order create press-test shop-1.2 --verify 10s -o json"},
 		"new order":                 {0, []string{"N", "down", "l", "down", "l", "enter", "enter"}, "order create press-dev shop-1.1 --verify 10s --as ann -o json"},
+		"new order by parts":        {0, append([]string{"N", "down", "l", "down", "down", "l", "l", "tab", "tab"}, append(word("10:5m 50:1h"), "enter", "enter")...), "order create press-dev shop-1.1 --verify 10s --strategy ab --step 10:5m --step 50:1h -o json"},
 		"new release":               {0, []string{"enter", "V", "1", ".", "3", "enter", "enter"}, "release create press-dev shop 1.3"},
 		"new tenant without a name": {0, []string{"t", "N", "enter", "enter"}, ""},
 		"new tenant":                {0, append(append([]string{"t", "N"}, word("ship")...), "tab", "a", "n", "n", "enter", "enter"), "tenant create ship --member User:ann=owner"},

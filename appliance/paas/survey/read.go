@@ -98,6 +98,12 @@ func applicationOf(a *v1alpha1.Application) Application {
 	if s.ObservedGeneration < a.Generation {
 		out.State, out.Message = v1alpha1.StateProgressing, unseen
 	}
+	if b := a.Spec.Beside; b != nil {
+		out.Beside = &Beside{Release: b.Release, Weight: b.Weight}
+		if s := s.Beside; s != nil {
+			out.Beside.State, out.Beside.Message, out.Beside.Ready = s.State, s.Message, s.Ready
+		}
+	}
 	for _, c := range a.Spec.Components {
 		out.Images = append(out.Images, c.Image)
 	}
@@ -112,7 +118,7 @@ func orderOf(o *v1alpha1.ReleaseOrder) Order {
 	s := o.Status
 	out := Order{Environment: o.Namespace, Name: o.Name, Application: o.Spec.Application, Release: o.Spec.Release, Author: o.Spec.Author,
 		Phase: cmp.Or(s.Phase, v1alpha1.PhaseDraft), Message: s.Message, Since: timeOf(s.Since), Made: o.CreationTimestamp.Time,
-		RollbackOf: o.Spec.RollbackOf, Previous: s.PreviousRelease, Failure: s.Failure, Paused: o.Spec.Paused,
+		RollbackOf: o.Spec.RollbackOf, Previous: s.PreviousRelease, Failure: s.Failure, Strategy: o.Spec.Strategy, Step: s.Step, Paused: o.Spec.Paused,
 		Approvals: o.Spec.Approvals, Refusal: o.Spec.Refusal, History: s.History}
 	if out.Since.IsZero() {
 		out.Since = out.Made

@@ -35,7 +35,7 @@ type Tenant struct {
 
 // Environment is a place where a tenant's applications run, with the rules that hold there.
 type Environment struct {
-	Name        string         `json:"name"` // the name is TENANT-SHORT
+	Name        string         `json:"name"` // TENANT-SHORT
 	Tenant      string         `json:"tenant,omitempty"`
 	Short       string         `json:"short,omitempty"`
 	Class       v1alpha1.Class `json:"class,omitempty"`
@@ -62,6 +62,17 @@ type Application struct {
 	URLs        []string                   `json:"urls,omitempty"`
 	Components  []v1alpha1.ComponentStatus `json:"components,omitempty"`
 	Stopped     bool                       `json:"stopped,omitempty"`
+	// Beside is another release that runs at the same time; nil where there is none.
+	Beside *Beside `json:"beside,omitempty"`
+}
+
+// Beside is what runs beside an application until one of the two is left.
+type Beside struct {
+	Release string         `json:"release,omitempty"`
+	Weight  int32          `json:"weight"` // how many of 100 requests it gets
+	State   v1alpha1.State `json:"state,omitempty"`
+	Message string         `json:"message,omitempty"`
+	Ready   string         `json:"ready,omitempty"`
 }
 
 // Version is the part of the release's name that tells it from others of the application; empty without a release.
@@ -95,6 +106,8 @@ type Order struct {
 	RollbackOf  string                `json:"rollbackOf,omitempty"`
 	Previous    string                `json:"previous,omitempty"`
 	Failure     string                `json:"failure,omitempty"`
+	Strategy    *v1alpha1.Strategy    `json:"strategy,omitempty"` // nil is rolling
+	Step        int32                 `json:"step,omitempty"`     // of the strategy, counted from 1
 	Paused      bool                  `json:"paused,omitempty"`
 	Approvals   []v1alpha1.Opinion    `json:"approvals,omitempty"`
 	Refusal     *v1alpha1.Opinion     `json:"refusal,omitempty"`
