@@ -30,11 +30,11 @@ func (a *applications) matrix(line []survey.Environment, names []string, height 
 	}
 	cellWidth := min(mostCell, room/shown-2)
 
-	head := "  " + t.Say(theme.Dim, t.Pad(a.ctx.T("APPLICATION"), nameWidth))
+	head := []string{"", t.Say(theme.Dim, t.Pad(a.ctx.T("APPLICATION"), nameWidth))}
 	for i := first; i < first+shown; i++ {
-		head += "  " + a.heading(line[i], cellWidth)
+		head = append(head, a.heading(line[i], cellWidth))
 	}
-	lines := []string{head + a.beyond(first, len(line)-first-shown)}
+	lines := []string{strings.Join(head, "  ") + a.beyond(first, len(line)-first-shown)}
 	rows := max(1, height-1)
 	a.top = max(0, min(max(a.app-rows+1, min(a.top, a.app)), len(names)-rows))
 	for i := a.top; i < min(len(names), a.top+rows); i++ {
