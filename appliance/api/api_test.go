@@ -18,6 +18,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/health"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/pki"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
@@ -61,6 +62,10 @@ func (*node) ReadLog(name string, lines int, mark string) (tail.Part, error) {
 
 func (*node) Pods(context.Context) ([]Pod, error) {
 	return []Pod{{Namespace: "demo", Name: "web", State: "Running", Ready: 1, Total: 1, Created: now, Detail: secret}}, nil
+}
+
+func (*node) Platform(context.Context) (survey.Survey, error) {
+	return survey.Survey{Orders: []survey.Order{{Environment: "press-dev", Name: "hello-1-1", Since: now}}, Older: 3}, nil
 }
 
 func (*node) Plans() ([]plan.Journal, error) {

@@ -14,6 +14,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
@@ -82,6 +83,12 @@ func (c *Client) Log(ctx context.Context, name string, lines int, mark string) (
 func (c *Client) Pods(ctx context.Context) ([]Pod, error) {
 	var p []Pod
 	return p, c.call(ctx, http.MethodGet, "/v1/pods", &p)
+}
+
+// Platform returns tenants, environments, applications, releases and orders as Kubernetes knows them. Only a server may ask.
+func (c *Client) Platform(ctx context.Context) (survey.Survey, error) {
+	var s survey.Survey
+	return s, c.call(ctx, http.MethodGet, "/v1/platform", &s)
 }
 
 // Plans returns the journals of what was done to this machine, the newest first.

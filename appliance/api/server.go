@@ -15,6 +15,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
@@ -31,6 +32,8 @@ type Daemon interface {
 	ReadLog(name string, lines int, mark string) (tail.Part, error)
 	// Pods asks Kubernetes; it fails while that does not answer.
 	Pods(ctx context.Context) ([]Pod, error)
+	// Platform asks Kubernetes for tenants, applications and orders. Only a server may know.
+	Platform(ctx context.Context) (survey.Survey, error)
 	// Plans are the journals of what was done to this machine, the newest first.
 	Plans() ([]plan.Journal, error)
 	Restart(name string) error
@@ -114,6 +117,10 @@ func handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /v1/pods", func(w http.ResponseWriter, r *http.Request) {
 		pods, err := d.Pods(r.Context())
 		answer(w, pods, err)
+	})
+	mux.HandleFunc("GET /v1/platform", func(w http.ResponseWriter, r *http.Request) {
+		seen, err := d.Platform(r.Context())
+		answer(w, seen, err)
 	})
 	handleOthers(mux, d)
 	mux.HandleFunc("GET /v1/plans", func(w http.ResponseWriter, _ *http.Request) {

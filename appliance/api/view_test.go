@@ -107,6 +107,9 @@ func TestViewOnlyTells(t *testing.T) {
 	if _, err := c.Log(t.Context(), "kubelet", 10, ""); err == nil {
 		t.Error("logs can be read")
 	}
+	if _, err := c.Platform(t.Context()); err == nil {
+		t.Error("tenants can be seen")
+	}
 }
 
 func TestHistoryLogAndPods(t *testing.T) {
@@ -132,6 +135,10 @@ func TestHistoryLogAndPods(t *testing.T) {
 	plans, err := c.Plans(t.Context())
 	if err != nil || len(plans) != 1 || plans[0].Steps[0].State != plan.Failed {
 		t.Errorf("%+v, %v", plans, err)
+	}
+	seen, err := c.Platform(t.Context())
+	if err != nil || seen.Older != 3 || len(seen.Orders) != 1 || !seen.Orders[0].Since.Equal(now) {
+		t.Errorf("%+v, %v", seen, err)
 	}
 	pods, err := c.Pods(t.Context())
 	if err != nil || len(pods) != 1 || !pods[0].OK() {

@@ -22,6 +22,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/layout"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/pki"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
@@ -112,6 +113,9 @@ func (n *fakeNode) Status() api.Status {
 
 func (*fakeNode) History() metric.History                 { return metric.History{} }
 func (*fakeNode) Pods(context.Context) ([]api.Pod, error) { return nil, nil }
+func (*fakeNode) Platform(context.Context) (survey.Survey, error) {
+	return survey.Survey{}, nil
+}
 func (*fakeNode) ReadLog(name string, lines int, mark string) (tail.Part, error) {
 	if name != "kubelet" {
 		return tail.Part{}, api.ErrNoLog

@@ -16,6 +16,7 @@ import (
 	"islet/appliance/component"
 	"islet/appliance/kube/client"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
 )
@@ -86,7 +87,7 @@ func (n *node) Plans() ([]plan.Journal, error) {
 	return plans, err
 }
 
-// podsTime is how long Kubernetes may take to list its pods.
+// podsTime is how long Kubernetes may take to list its pods, or what the platform has.
 const podsTime = 4 * time.Second
 
 // Pods implements api.Daemon. An agent may only know of its own.
@@ -106,6 +107,16 @@ func (n *node) Pods(ctx context.Context) ([]api.Pod, error) {
 		pods = append(pods, podOf(&list.Items[i]))
 	}
 	return pods, nil
+}
+
+// Platform implements api.Daemon. The daemon asks in its own name: what is only looked at fills no audit log.
+func (n *node) Platform(ctx context.Context) (survey.Survey, error) {
+	if n.isAgent() {
+		return survey.Survey{}, errors.New("this node is an agent: it may not know of tenants; look on a server")
+	}
+	ctx, cancel := context.WithTimeout(ctx, podsTime)
+	defer cancel()
+	return survey.Read(ctx, n.pods)
 }
 
 // podOf puts a pod into one line, with the reason of the first container that is stuck, as kubectl does.

@@ -263,6 +263,8 @@ func TestUnprivileged(t *testing.T) {
 	settle(d, d.Start())
 	settle(d, d.jump(tabJoining))
 	expectView(t, d, "may only look")
+	settle(d, d.jump(tabApplications))
+	expectView(t, d, "may only look")
 	settle(d, d.jump(tabPods))
 	expectView(t, d, "shop")
 	expectView(t, press(d, "enter"), "may only look")
@@ -366,4 +368,26 @@ func TestLanguageChangesWhatIsShown(t *testing.T) {
 	d := opened(t, ctx, troubled(), tabOverview)
 	ctx.Lang = message.Chinese
 	expectView(t, d, "反复停止", "下一步")
+}
+
+// A page that lay behind another one for a while is read again when it is back in front.
+func TestWhatIsLookedAtAgainIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for at, again := range map[int]func(d *Dashboard) tea.Msg{
+		tabPods:         func(d *Dashboard) tea.Msg { return podsAgainMsg{d.front().(*pods).id} },
+		tabPlans:        func(d *Dashboard) tea.Msg { return plansAgainMsg{d.front().(*plans).id} },
+		tabApplications: func(d *Dashboard) tea.Msg { return platformAgainMsg{d.front().(*applications).id} },
+	} {
+		d := opened(t, englishOn(t), healthy(), at).(*Dashboard)
+		ticks := 0
+		d.board.later = func(time.Duration, func(time.Time) tea.Msg) tea.Cmd { ticks++; return nil }
+		settle(d, d.Update(again(d))) // not drawn since the answer
+		if ticks != 1 {
+			t.Errorf("%s: %d ticks while nobody looks: it is never read again", d.Title(), ticks)
+		}
+		d.View()
+		if cmd := d.Update(again(d)); cmd == nil {
+			t.Errorf("%s is not read though somebody looks", d.Title())
+		}
+	}
 }

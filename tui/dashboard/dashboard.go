@@ -44,15 +44,16 @@ type Dashboard struct {
 func New(ctx *screen.Context, source Source) *Dashboard {
 	b := &board{ctx: ctx, source: source, later: tea.Tick}
 	return &Dashboard{board: b, entries: []entry{
-		{"Overview", "Overview", "o", newOverview(b)},
+		{"Overview", "Site", "o", newOverview(b)},
 		{"Nodes", "Nodes", "n", newNodes(b)},
-		{"Components", "Components", "c", newComponents(b)},
+		{"Components", "Parts", "c", newComponents(b)},
 		{"Pods", "Pods", "p", newPods(b)},
 		{"Events", "Events", "e", newEvents(b)},
 		{"History", "History", "h", newHistory(b)},
 		{"Certificates", "Certs", "t", newCertificates(b)},
-		{"Joining", "Joining", "j", newJoining(b)},
+		{"Joining", "Join", "j", newJoining(b)},
 		{"Plans", "Plans", "l", newPlans(b)},
+		{"Applications", "Apps", "a", newApplications(b)},
 	}}
 }
 
@@ -78,7 +79,7 @@ func (d *Dashboard) Typing() bool { return d.jumping || d.front().typing() }
 // Command implements screen.Commander.
 func (d *Dashboard) Command() screen.Command { return d.front().command() }
 
-var keyJump = key.NewBinding(key.WithKeys("1", "2", "3", "4", "5", "6", "7", "8", "9"), key.WithHelp("1-9", "go to"))
+var keyJump = key.NewBinding(key.WithKeys("1", "2", "3", "4", "5", "6", "7", "8", "9", "0"), key.WithHelp("0-9", "go to"))
 
 // Keys implements screen.Page.
 func (d *Dashboard) Keys() []key.Binding { return append(d.front().keys(), keyJump) }
@@ -142,17 +143,21 @@ func (d *Dashboard) jump(to int) tea.Cmd {
 // jumpMsg brings a tab to the front.
 type jumpMsg int
 
-// digit is the tab that a key is the number of.
+// digit is the tab that a key is the number of; 0 is that of the tenth, as on a keyboard.
 func digit(msg tea.KeyPressMsg, tabs int) (int, bool) {
 	k := msg.String()
-	if len(k) != 1 || k[0] < '1' || int(k[0]-'0') > tabs {
+	if len(k) != 1 || k[0] < '0' || k[0] > '9' {
 		return 0, false
 	}
-	return int(k[0] - '1'), true
+	i := (int(k[0]-'0') + 9) % 10
+	return i, i < tabs
 }
 
+// number is the key of a tab.
+func number(tab int) string { return string(rune('0' + (tab+1)%10)) }
+
 // tabs is how many there are; pages above the dashboard know their numbers, too.
-const tabs = 9
+const tabs = 10
 
 // away leads from a page above the dashboard to a tab.
 func away(msg tea.KeyPressMsg) (tea.Cmd, bool) {
@@ -172,7 +177,7 @@ func (d *Dashboard) bar() string {
 	for level := range 3 {
 		var plain, drawn []string
 		for i, e := range d.entries {
-			text := string(rune('1' + i))
+			text := number(i)
 			switch {
 			case level == 0:
 				text += " " + d.board.ctx.T(e.name)

@@ -27,6 +27,7 @@ const (
 	tabCertificates
 	tabJoining
 	tabPlans
+	tabApplications
 )
 
 func TestOverview(t *testing.T)         { t.Parallel(); sweep(t, healthy, tabOverview) }

@@ -5,6 +5,7 @@ import (
 
 	"islet/appliance/component"
 	"islet/appliance/health"
+	"islet/appliance/paas/v1alpha1"
 	"islet/appliance/plan"
 	"islet/tui/message"
 	"islet/tui/tuitest"
@@ -39,6 +40,7 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 			columns = append(columns, tab.table.columns...)
 		}
 	}
+	columns = append(append(append(columns, orderColumns(true)...), tenantColumns()...), append(phaseColumns(), replicaColumns()...)...)
 	for _, c := range columns {
 		known(c.title)
 	}
@@ -49,6 +51,15 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 	for _, s := range []plan.State{plan.Pending, plan.Running, plan.Unchanged, plan.Done, plan.Failed, plan.Interrupted} {
 		known(string(s))
 	}
+	for _, s := range []v1alpha1.State{v1alpha1.StateReady, v1alpha1.StateProgressing, v1alpha1.StateDegraded, v1alpha1.StateStopped} {
+		known(string(s))
+	}
+	for _, p := range []v1alpha1.Phase{v1alpha1.PhaseDraft, v1alpha1.PhaseChecked, v1alpha1.PhasePending, v1alpha1.PhaseApproved, v1alpha1.PhaseRefused, v1alpha1.PhaseWaiting, v1alpha1.PhaseRunning, v1alpha1.PhaseVerifying, v1alpha1.PhaseDone, v1alpha1.PhaseFailed, v1alpha1.PhaseRollingBack, v1alpha1.PhaseRolledBack, v1alpha1.PhaseAbandoned} {
+		known(string(p))
+	}
+	for _, r := range []v1alpha1.Role{v1alpha1.RoleOwner, v1alpha1.RoleDeployer, v1alpha1.RoleViewer, v1alpha1.RoleAuditor} {
+		known(string(r))
+	}
 	for _, k := range []plan.Kind{plan.Install, plan.Join, plan.Restore} {
 		known(string(k))
 	}
@@ -57,7 +68,7 @@ func TestEverythingSaidIsTranslated(t *testing.T) {
 			known(s.Detail)
 		}
 	}
-	for _, text := range []string{"server", "agent", "ready", "waiting", "joining", "refused", "not-ready", "unreachable"} {
+	for _, text := range []string{v1alpha1.StrategyRolling, v1alpha1.StrategyBlueGreen, v1alpha1.StrategyAB, "server", "agent", "ready", "waiting", "joining", "refused", "not-ready", "unreachable"} {
 		known(text)
 	}
 }

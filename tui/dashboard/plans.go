@@ -139,14 +139,22 @@ func (p *plans) update(msg tea.Msg) tea.Cmd {
 		if p.err = msg.err; msg.err == nil || len(msg.plans) > 0 {
 			p.all, p.asked = msg.plans, msg.at
 		}
-		id := p.id
-		return p.later(plansEvery, func(time.Time) tea.Msg { return plansAgainMsg{id} })
+		return p.again()
 	case plansAgainMsg:
-		if msg.id == p.id && p.open { // somebody looks
+		switch {
+		case msg.id != p.id:
+		case p.open: // drawn since: somebody looks
 			return p.request()
+		default: // nothing is asked, but somebody may look again
+			return p.again()
 		}
 	}
 	return nil
+}
+
+func (p *plans) again() tea.Cmd {
+	id := p.id
+	return p.later(plansEvery, func(time.Time) tea.Msg { return plansAgainMsg{id} })
 }
 
 // view does not wait for the daemon: the journals are on the disk.

@@ -96,14 +96,22 @@ func (p *pods) update(msg tea.Msg) tea.Cmd {
 		if p.err = msg.err; msg.err == nil {
 			p.all, p.asked = msg.pods, msg.at
 		}
-		id := p.id
-		return p.later(podsEvery, func(time.Time) tea.Msg { return podsAgainMsg{id} })
+		return p.again()
 	case podsAgainMsg:
-		if msg.id == p.id && p.open { // drawn since: somebody looks
+		switch {
+		case msg.id != p.id:
+		case p.open: // drawn since: somebody looks
 			return p.request()
+		default: // nothing is asked, but somebody may look again
+			return p.again()
 		}
 	}
 	return nil
+}
+
+func (p *pods) again() tea.Cmd {
+	id := p.id
+	return p.later(podsEvery, func(time.Time) tea.Msg { return podsAgainMsg{id} })
 }
 
 func (p *pods) view() string {

@@ -20,6 +20,7 @@ import (
 	"islet/appliance/health"
 	"islet/appliance/install"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/pki"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
@@ -30,15 +31,16 @@ import (
 
 // site is a Source with three servers and an agent, whose state a test changes.
 type site struct {
-	reports []api.Report
-	events  []component.Event
-	history metric.History
-	pods    []api.Pod
-	plans   []plan.Journal
-	down    error // the daemon
-	far     error // other nodes
-	kube    error // Kubernetes
-	asked   int
+	reports  []api.Report
+	events   []component.Event
+	history  metric.History
+	pods     []api.Pod
+	plans    []plan.Journal
+	platform survey.Survey
+	down     error // the daemon
+	far      error // other nodes
+	kube     error // Kubernetes
+	asked    int
 }
 
 func (s *site) Site(context.Context) ([]api.Report, error) {
@@ -50,8 +52,9 @@ func (s *site) History(context.Context) (metric.History, error)   { return s.his
 func (s *site) Pods(context.Context) ([]api.Pod, error) {
 	return slices.Clone(s.pods), errors.Join(s.down, s.kube)
 }
-func (s *site) At(node string) Machine                        { return other{s, node} }
-func (s *site) Plans(context.Context) ([]plan.Journal, error) { return s.plans, nil } // on the disk, whatever the daemon does
+func (s *site) Platform(context.Context) (survey.Survey, error) { return s.platform, s.kube }
+func (s *site) At(node string) Machine                          { return other{s, node} }
+func (s *site) Plans(context.Context) ([]plan.Journal, error)   { return s.plans, nil } // on the disk, whatever the daemon does
 func (s *site) Log(_ context.Context, name string, lines int, mark string) (tail.Part, error) {
 	if mark != "" || s.down != nil {
 		return tail.Part{Mark: mark}, s.down
@@ -144,7 +147,7 @@ func report(i int, name, role string) api.Report {
 
 // healthy is a site in which nothing is wrong.
 func healthy() *site {
-	s := &site{plans: journals()}
+	s := &site{plans: journals(), platform: pressed()}
 	for i, n := range []string{"press1", "press2", "press3"} {
 		s.reports = append(s.reports, report(i, n, "server"))
 	}

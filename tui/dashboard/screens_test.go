@@ -28,4 +28,7 @@ func TestScreens(t *testing.T) {
 	} {
 		tuitest.Shoot(t, name, func(ctx *screen.Context) screen.Page { return opened(t, ctx, c.site(), c.tab, c.keys...) })
 	}
+	for name, keys := range map[string][]string{"applications": nil, "application": {"h", "h", "enter"}, "order": {"o", "enter"}} {
+		tuitest.Shoot(t, name, func(ctx *screen.Context) screen.Page { return shop(t, ctx, healthy(), 3, keys...) })
+	}
 }

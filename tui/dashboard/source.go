@@ -13,6 +13,7 @@ import (
 	"islet/appliance/api"
 	"islet/appliance/component"
 	"islet/appliance/metric"
+	"islet/appliance/paas/survey"
 	"islet/appliance/plan"
 	"islet/appliance/tail"
 	"islet/tui/screen"
@@ -27,6 +28,8 @@ type Source interface {
 	Pods(ctx context.Context) ([]api.Pod, error)
 	// Plans are the journals of what was done to this machine, the newest first.
 	Plans(ctx context.Context) ([]plan.Journal, error)
+	// Platform is what Kubernetes has of tenants, applications and orders. Only root on a server may ask.
+	Platform(ctx context.Context) (survey.Survey, error)
 }
 
 // Machine is one node that is asked about itself.

@@ -55,7 +55,7 @@ func Known(english string) bool {
 var chinese = merge(parts()...)
 
 func parts() []map[string]string {
-	return []map[string]string{zhScreen, zhInstall, zhWizard, zhDashboard, zhPlan, zhFar, zhTime, zhValue}
+	return []map[string]string{zhScreen, zhInstall, zhWizard, zhDashboard, zhPlan, zhFar, zhTime, zhValue, zhPaaS}
 }
 
 // merge joins the parts. A text that two of them have is a mistake, which a test finds.
