@@ -20,7 +20,7 @@ const labelHook = "islet.dev/hook"
 
 // What holds for a hook that says nothing else, and how long what is left of one stays.
 const (
-	defaultRetries     = 2
+	defaultRetries     = 3
 	defaultHookTimeout = 5 * time.Minute
 	hookKept           = 24 * time.Hour
 )

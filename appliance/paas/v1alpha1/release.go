@@ -73,7 +73,7 @@ type Hook struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RunAsUser int64 `json:"runAsUser,omitempty"`
-	// Retries of a run that has failed or was cut off; a program that runs again must find its way. Unset is 2: in its first second the
+	// Retries of a run that has failed or was cut off; a program that runs again must find its way. Unset is 3: in its first seconds the
 	// connections of a new pod may still be refused.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
