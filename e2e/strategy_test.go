@@ -152,7 +152,7 @@ func releasesBeside(t *testing.T, p *platform) {
 	defer stop()
 	c.begin()
 	ordered := p.order(t, environment, "hello-2", "--strategy", "blue-green", "--verify", "1s", "--keep", "8s")
-	p.awaitOrder(t, environment, ordered, v1alpha1.PhaseVerifying, "hello-1 is kept for 8s")
+	p.awaitOrder(t, environment, ordered, v1alpha1.PhaseVerifying, "is kept for 8s")
 	if got := p.deployments(t, environment); got != "deployment.apps/hello deployment.apps/hello-green" {
 		t.Errorf("while the old release is kept there are %s", got)
 	}
@@ -206,22 +206,23 @@ func releaseHooks(t *testing.T, p *platform) {
 	const environment, good = "press-dev", `{name: migrate, when: Before, command: [/hello, fetch, "http://hello/"], runAsUser: 65532}`
 	const try = `{name: try, when: Verify, command: [/hello, fetch, "http://hello$(SERVICE_ENDING)/"], runAsUser: 65532}`
 	bad := strings.Replace(good, `"http://hello/"]`, `"http://hello:81/"], retries: 0`, 1)
-	for version, c := range map[string]struct {
-		hooks []string
-		want  v1alpha1.Phase
-		part  string
+	for _, c := range []struct {
+		version string
+		hooks   []string
+		want    v1alpha1.Phase
+		part    string
 	}{
-		"5": {[]string{good, try}, v1alpha1.PhaseDone, ""},
-		"6": {[]string{bad, try}, v1alpha1.PhaseRolledBack, "the hook migrate failed: exit code 1"},
-		"7": {[]string{good, strings.Replace(try, `/"]`, `:82/"], retries: 0`, 1)}, v1alpha1.PhaseRolledBack, "the hook try failed: exit code 1"},
+		{"5", []string{good, try}, v1alpha1.PhaseDone, ""},
+		{"6", []string{bad, try}, v1alpha1.PhaseRolledBack, "the hook migrate failed: exit code 1"},
+		{"7", []string{good, strings.Replace(try, `/"]`, `:82/"], retries: 0`, 1)}, v1alpha1.PhaseRolledBack, "the hook try failed: exit code 1"},
 	} {
 		file := "/root/hooks.yaml"
 		if err := p.host.WriteFile(file, []byte("- "+strings.Join(c.hooks, "\n- ")+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.run(t, "appliance", "release", "create", environment, "hello", version, "--hooks", file)
-		strategy := []string{"hello-" + version, "--verify", "1s"}
-		if version == "7" {
+		p.run(t, "appliance", "release", "create", environment, "hello", c.version, "--hooks", file)
+		strategy := []string{"hello-" + c.version, "--verify", "1s"}
+		if c.version == "7" {
 			strategy = append(strategy, "--strategy", "blue-green", "--keep", "1s")
 		}
 		p.awaitOrder(t, environment, p.order(t, environment, strategy...), c.want, c.part)
