@@ -15,9 +15,6 @@ import (
 	"islet/appliance/paas/v1alpha1"
 )
 
-// labelPool is the label of a node that belongs to a pool.
-const labelPool = "node.islet.dev/pool"
-
 // restartedAt is the annotation of pods that were asked for anew.
 const restartedAt = "islet.dev/restarted-at"
 
@@ -43,7 +40,7 @@ func pods(a *v1alpha1.Application, c *v1alpha1.Component, p Place) corev1.PodTem
 		spec.SecurityContext.RunAsUser, spec.SecurityContext.FSGroup = &c.RunAsUser, &c.RunAsUser
 	}
 	if p.NodePool != "" {
-		spec.NodeSelector = map[string]string{labelPool: p.NodePool}
+		spec.NodeSelector = map[string]string{v1alpha1.LabelPool: p.NodePool}
 	}
 	for _, v := range c.Volumes {
 		if source := volumeSource(a, c, v); source != nil {

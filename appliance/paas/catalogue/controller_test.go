@@ -99,7 +99,7 @@ func TestInstanceIsMade(t *testing.T) {
 		t.Errorf("password %q, configuration:\n%s", password, config)
 	}
 	set := get(t, c, "cache", &appsv1.StatefulSet{})
-	if set.Spec.Template.Spec.NodeSelector[labelPool] != "presses" || set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage().String() != "1Gi" {
+	if set.Spec.Template.Spec.NodeSelector[v1alpha1.LabelPool] != "presses" || set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage().String() != "1Gi" {
 		t.Errorf("%+v", set.Spec)
 	}
 	for _, o := range []client.Object{secret, set, get(t, c, "cache", &corev1.Service{})} {

@@ -35,8 +35,6 @@ const (
 	// serviceUser runs every service: the images name it, too.
 	serviceUser = 65532
 
-	// labelPool is the label of a node that belongs to a pool.
-	labelPool = "node.islet.dev/pool"
 	// annotationSecret says with which password pods have begun: with another they begin anew.
 	annotationSecret = "islet.dev/secret" //nolint:gosec // the name of an annotation
 )
@@ -141,7 +139,7 @@ func (w wanted) pods() corev1.PodTemplateSpec {
 		}}}},
 	}
 	if w.nodePool != "" {
-		spec.NodeSelector = map[string]string{labelPool: w.nodePool}
+		spec.NodeSelector = map[string]string{v1alpha1.LabelPool: w.nodePool}
 	}
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels(w.instance), Annotations: map[string]string{annotationSecret: string(w.secret.UID)}}, Spec: spec}
 }

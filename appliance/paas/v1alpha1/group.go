@@ -35,6 +35,9 @@ const (
 	LabelColour = "islet.dev/colour"
 )
 
+// LabelPool is the label of a node that belongs to a pool.
+const LabelPool = "node.islet.dev/pool"
+
 // Labels of a namespace that belongs to an environment. Members of a tenant may not change namespaces, so policies and rules can
 // rely on them.
 const (
