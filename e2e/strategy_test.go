@@ -164,6 +164,7 @@ func releasesBeside(t *testing.T, p *platform) {
 		}
 		return nil
 	})
+	p.refused(t, "the colour changes only where", `kubectl -n press-dev patch app hello --type merge -p {"spec":{"colour":"Blue"}}`)
 	c.unharmed(t, "blue-green")
 	p.run(t, "appliance", "order", "rollback", environment, ordered, "--strategy", "blue-green", "--verify", "1s", "--keep", "1s", "--wait", "2m")
 	p.serves(t, "dev", "v1")

@@ -26,6 +26,8 @@ type Application struct {
 }
 
 // ApplicationSpec is what an application is to be.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.colour) ? self.colour : 'Blue') == (has(oldSelf.colour) ? oldSelf.colour : 'Blue') || has(oldSelf.beside)",message="the colour changes only where pods of the other one are there, beside: leave it as it is, a release order changes it"
 type ApplicationSpec struct {
 	ApplicationTemplate `json:",inline"`
 	// Stopped applications have no replicas; their volumes, names and routes stay.
