@@ -175,6 +175,7 @@ func releasesBeside(t *testing.T, p *platform) {
 	}
 	c.unharmed(t, "blue-green of bad releases")
 	splitRequests(t, p, c)
+	stop() // nobody writes any more
 	if got := slices.Sorted(maps.Keys(c.versions["anybody"])); !slices.Equal(got, []string{"v2"}) {
 		t.Errorf("at the end answer %v", got)
 	}

@@ -28,7 +28,7 @@ func (f *strategyFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.header, "header", "", "of ab: requests with the header `NAME=VALUE` get to the new release")
 	flags.StringVar(&f.cookie, "cookie", "", "of ab: requests with the cookie `NAME=VALUE` get to the new release")
 	flags.DurationVar(&f.keep, "keep", 0, "of blue-green and ab: `TIME` that the old release stays beside the new one (default: 1m)")
-	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]cobra.Completion{"rolling", "blue-green", "ab"}, cobra.ShellCompDirectiveNoFileComp))
+	offer(cmd, "strategy", "rolling", "blue-green", "ab")
 }
 
 // strategy is what the flags say; nil if nothing.

@@ -76,7 +76,10 @@ func Content(r *v1alpha1.Release) string {
 
 // refuse says why an order can never be carried out as it is; empty if it can.
 func refuse(o *v1alpha1.ReleaseOrder, f Facts) string {
-	r := f.Release
+	r, strategy := f.Release, ""
+	if r != nil {
+		strategy = refuseStrategy(o, f)
+	}
 	switch {
 	case r == nil && len(f.Before) == 0:
 		return fmt.Sprintf("there is no release %s in %s: appliance release create makes it", o.Spec.Release, f.Environment.Name)
@@ -84,8 +87,8 @@ func refuse(o *v1alpha1.ReleaseOrder, f Facts) string {
 		return fmt.Sprintf("there is no release %s, neither here nor in %s, which comes before", o.Spec.Release, stages(f.Before))
 	case r.Spec.Application != o.Spec.Application:
 		return fmt.Sprintf("release %s is of application %s, not of %s", r.Name, r.Spec.Application, o.Spec.Application)
-	case refuseStrategy(o, f) != "":
-		return refuseStrategy(o, f)
+	case strategy != "":
+		return strategy
 	case o.Spec.RollbackOf != "":
 		return refuseRollback(o, f)
 	case len(f.Before) == 0:

@@ -4,12 +4,11 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +33,11 @@ func tooManyErrors(o *v1alpha1.ReleaseOrder, f Facts) string {
 		o.Status.Traffic = f.Traffic
 		return ""
 	}
-	requests, errors := f.Traffic.Requests-before.Requests, f.Traffic.Errors-before.Errors
-	if requests < enough || errors*100 <= int64(*o.Spec.MaxErrorPercent)*requests {
+	requests, bad := f.Traffic.Requests-before.Requests, f.Traffic.Errors-before.Errors
+	if requests < enough || bad*100 <= int64(*o.Spec.MaxErrorPercent)*requests {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d requests were answered with errors; %d of 100 may be", errors, requests, *o.Spec.MaxErrorPercent)
+	return fmt.Sprintf("%d of %d requests were answered with errors; %d of 100 may be", bad, requests, *o.Spec.MaxErrorPercent)
 }
 
 // traffic asks all gateways what they have sent to the new release; nil when it gets nothing or one of them does not answer.
@@ -56,16 +55,20 @@ func (r *Reconciler) traffic(ctx context.Context, o *v1alpha1.ReleaseOrder, f Fa
 		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil {
 			continue
 		}
-		body, err := r.Ask(ctx, "http://"+net.JoinHostPort(pod.Status.PodIP, gatewayPort)+"/metrics")
-		if err != nil {
-			return nil, nil //nolint:nilerr // its machine may be down: nothing is judged by half of the requests
-		}
-		err = count(body, names, sum)
-		if body.Close(); err != nil {
-			return nil, nil //nolint:nilerr // as above
+		if err := r.countAt(ctx, pod.Status.PodIP, names, sum); err != nil {
+			return nil, nil //nolint:nilerr // its machine may be down: nothing is judged by a part of the requests
 		}
 	}
 	return sum, nil
+}
+
+// countAt adds what the gateway at an address tells.
+func (r *Reconciler) countAt(ctx context.Context, address string, services map[string]bool, sum *v1alpha1.Traffic) error {
+	body, err := r.Ask(ctx, "http://"+net.JoinHostPort(address, gatewayPort)+"/metrics")
+	if err != nil {
+		return err
+	}
+	return errors.Join(count(body, services, sum), body.Close())
 }
 
 // The gateways, and where they tell what they count.
@@ -104,7 +107,7 @@ func backends(o *v1alpha1.ReleaseOrder, f Facts) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range f.Release.Spec.Template.Components {
 		for _, p := range c.Ports {
-			name := application.Name(&v1alpha1.Application{ObjectMeta: f.Application.ObjectMeta}, c.Name) + ending
+			name := application.Name(f.Application, c.Name) + ending
 			out[fmt.Sprintf("%s-%s-http-%d@kubernetesgateway", o.Namespace, name, cmp.Or(p.Service, p.Port))] = true
 		}
 	}
@@ -121,7 +124,9 @@ func count(in io.Reader, services map[string]bool, sum *v1alpha1.Traffic) error 
 		}
 		labels, value, ok := strings.Cut(rest, "} ")
 		n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if !ok || err != nil || !slices.ContainsFunc(slices.Collect(maps.Keys(services)), func(s string) bool { return strings.Contains(labels, `service="`+s+`"`) }) {
+		_, service, _ := strings.Cut(labels, `service="`)
+		service, _, _ = strings.Cut(service, `"`)
+		if !ok || err != nil || !services[service] {
 			continue
 		}
 		sum.Requests += int64(n)
